@@ -1,0 +1,105 @@
+"""What one file says, whatever its shape: the input of `buildwidget.merge`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from ..model import (
+    BuildStatus,
+    Checkpoint,
+    Component,
+    Feature,
+    Phase,
+    Runtime,
+    Task,
+    TsSource,
+)
+
+__all__ = ["CheckpointError", "ItemWarning", "Record", "Shape", "Tally"]
+
+
+class Shape(StrEnum):
+    """The kinds of file a BuildRunner project holds."""
+
+    CHECKPOINT = "checkpoint"  # A
+    ORCHESTRATION = "orchestration_state"  # C
+    WORKFLOW = "workflow_checkpoint"  # D
+    POOL = "pool_checkpoint"  # E
+    RUNTIME = "runtime_checkpoint"  # F
+    LOCK = "lock_progress"  # G
+    FEATURES = "features"  # H
+    PLAN = "orchestration"  # H
+    CURRENT_PHASE = "current_phase"  # H
+
+
+class CheckpointError(ValueError):
+    """A file cannot be read as what its name says.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    reason : str
+        What is wrong, in a sentence a person can act on.
+    place : str
+        Where in the file (``line 3, column 7``, ``$.components[2]``), or an empty string.
+    code : str
+        A short stable word: ``empty``, ``not_json``, ``not_object``, ``too_deep``, ``too_big``, ``not_utf8``,
+        ``wrong_shape``, ``unreadable``, ``not_a_file``, ``outside``.
+    """
+
+    def __init__(self, path: object, reason: str, place: str = "", code: str = "not_json") -> None:
+        self.path, self.reason, self.place, self.code = str(path), reason, place, code
+        super().__init__(f"{path}: {reason}" + (f" ({place})" if place else ""))
+
+
+class ItemWarning(msgspec.Struct, frozen=True):
+    """An odd value that was read as null: where, and what it was."""
+
+    code: str
+    message: str
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """Counts of finished work that a file states about itself. None means the file does not say."""
+
+    total: int | None = None
+    completed: int | None = None
+    failed: int = 0
+    skipped: int = 0
+    in_progress: int = 0
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """What one file says.
+
+    ``path`` is relative to the project, with ``/``. ``time`` orders the sources of one item: the newest wins.
+    An item's field that is None, empty or unknown was not said, and never hides an older source that said it.
+    ``status`` is the file's own verdict and ``status_source`` the rule that gave it.
+    """
+
+    path: str
+    shape: Shape
+    time: datetime
+    ts_source: TsSource
+    project: str | None = None
+    phase: str | None = None
+    status: BuildStatus = BuildStatus.UNKNOWN
+    status_source: str = ""
+    percent: float | None = None
+    tally: Tally | None = None
+    checkpoint: Checkpoint | None = None
+    components: list[Component] = []
+    features: list[Feature] = []
+    tasks: list[Task] = []
+    phases: list[Phase] = []
+    runtime: Runtime | None = None
+    present_phase: str | None = None
+    current_component: str | None = None
+    current_feature: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    warnings: list[ItemWarning] = []

@@ -1,0 +1,288 @@
+"""The things a build is made of, as typed records.
+
+Pure data: no files, no clock, no sockets. Every time is an aware UTC ``datetime``; every percentage is a float from
+0 to 100. ``None`` (or an empty list) means *not known*, never zero. The fields are those of the wire protocol, so an
+item, its message and its row in a snapshot have the same shape.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "BuildStatus",
+    "BuildWarning",
+    "Checkpoint",
+    "ChecklistTask",
+    "Component",
+    "ContextFile",
+    "Counts",
+    "Feature",
+    "Phase",
+    "PhaseStep",
+    "Progress",
+    "Runtime",
+    "Session",
+    "State",
+    "Status",
+    "Task",
+    "Terminal",
+    "TerminalLine",
+    "TsSource",
+]
+
+
+class Status(StrEnum):
+    """What became of one item. The word that was written is kept beside it, as ``status_raw``."""
+
+    NOT_STARTED = "not_started"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    ERROR = "error"
+    BLOCKED = "blocked"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    UNKNOWN = "unknown"
+
+
+class BuildStatus(StrEnum):
+    """The status of one file or of the whole build."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class TsSource(StrEnum):
+    """Where a time comes from, from the most to the least trustworthy."""
+
+    FILE = "file"  # written with a zone
+    ASSUMED_LOCAL = "assumed_local"  # written without one
+    FILENAME = "filename"  # read from the checkpoint's id
+    MTIME = "mtime"  # the file's modification time
+
+
+class _Record(msgspec.Struct, kw_only=True):
+    """Base of all records: keyword-only, compared by value."""
+
+
+class ChecklistTask(_Record):
+    """One line of a feature's checklist."""
+
+    id: str
+    name: str = ""
+    completed: bool = False
+    timestamp: datetime | None = None
+
+
+class Component(_Record):
+    """A part of the product that the build makes."""
+
+    component_id: str
+    name: str = ""
+    component_type: str | None = None
+    status: Status = Status.UNKNOWN
+    status_raw: str | None = None
+    progress: float = 0.0
+    files: list[str] = []
+    dependencies: list[str] = []
+    tests_pass: bool | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Feature(_Record):
+    """Something the product can do; belongs to a component, and may have a checklist."""
+
+    feature_id: str
+    name: str = ""
+    description: str | None = None
+    component_id: str | None = None
+    status: Status = Status.UNKNOWN
+    status_raw: str | None = None
+    progress: float = 0.0
+    priority: str | None = None
+    tasks: list[ChecklistTask] = []
+    dependencies: list[str] = []
+    estimated_minutes: float | None = None
+    actual_minutes: float | None = None
+    error: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Task(_Record):
+    """A unit of work of an orchestrator, a workflow or an agent pool (``kind``)."""
+
+    task_id: str
+    name: str = ""
+    kind: str = "orchestration"
+    parent_id: str | None = None
+    status: Status = Status.UNKNOWN
+    status_raw: str | None = None
+    progress: float = 0.0
+    dependencies: list[str] = []
+    estimated_minutes: float | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    duration_ms: float | None = None
+    retry_count: int | None = None
+    error: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class PhaseStep(_Record):
+    """One entry of a phase's history."""
+
+    step: float | None = None
+    name: str = ""
+    label: str = ""
+    at: datetime | None = None
+    status: str | None = None
+
+
+class Phase(_Record):
+    """A phase of the build plan, as its lock file tells it."""
+
+    phase_id: str
+    name: str = ""
+    step: float | None = None
+    step_label: str | None = None
+    status: Status = Status.UNKNOWN
+    status_raw: str | None = None
+    tasks_total: int | None = None
+    tasks_done: int | None = None
+    current_task: str | None = None
+    errors: list[str] = []
+    warnings: list[str] = []
+    history: list[PhaseStep] = []
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Checkpoint(_Record):
+    """One checkpoint file. ``status`` is the life of the checkpoint (created, active, rolled_back), not of the build.
+
+    ``version`` counts the contents seen of this file, from 1.
+    """
+
+    checkpoint_id: str
+    phase: str | None = None
+    tasks_completed: list[str] = []
+    files_created: list[str] = []
+    status: str | None = None
+    version: int = 1
+    created_at: datetime | None = None
+    ts_source: TsSource = TsSource.MTIME
+    metadata: dict[str, Any] = {}
+
+
+class Counts(_Record):
+    """How many there are in the whole build, also of what no window shows any more."""
+
+    components: int = 0
+    features: int = 0
+    tasks: int = 0
+    phases: int = 0
+    checkpoints: int = 0
+    files: int = 0
+    warnings: int = 0
+
+
+class Session(_Record):
+    """The build as a whole. ``status_source`` names the rule and the source that decided ``status``."""
+
+    project: str = ""
+    status: BuildStatus = BuildStatus.UNKNOWN
+    status_source: str = ""
+    phase: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    counts: Counts = msgspec.field(default_factory=Counts)
+
+
+class Progress(_Record):
+    """How far the build is. ``percent`` is None when nothing is known: never a made-up zero."""
+
+    total: int | None = None
+    completed: int | None = None
+    percent: float | None = None
+    status: BuildStatus = BuildStatus.UNKNOWN
+    current_component: str | None = None
+    current_feature: str | None = None
+
+
+class TerminalLine(_Record):
+    """One line of output; ``line`` counts from 1."""
+
+    line: int
+    text: str
+    output_type: str = "stdout"
+    source: str | None = None
+
+
+class Terminal(_Record):
+    """The newest lines of output (at most 500)."""
+
+    first_line: int = 1
+    next_line: int = 1
+    tail: list[TerminalLine] = []
+
+
+class ContextFile(_Record):
+    """A markdown file of the build's context."""
+
+    file_path: str
+    modified: datetime | None = None
+    size: int | None = None
+
+
+class Runtime(_Record):
+    """The agent runtime that does the work."""
+
+    runtime: str | None = None
+    backend: str | None = None
+    runtime_source: str | None = None
+    runtime_session_id: str | None = None
+    capabilities: list[str] = []
+    dispatch_mode: str | None = None
+    shadow_runtime: str | None = None
+    shadow_status: str | None = None
+
+
+class BuildWarning(_Record):
+    """Something about a file that a person should know. One per file and code."""
+
+    file_path: str
+    code: str
+    message: str
+
+
+class State(_Record):
+    """The whole present state: what a snapshot carries.
+
+    Lists are sorted by id; checkpoints by time, then id, the newest 200; warnings by file and code, the first 200.
+    ``updated_at`` is the time of the newest message folded in.
+    """
+
+    session: Session = msgspec.field(default_factory=Session)
+    components: list[Component] = []
+    features: list[Feature] = []
+    tasks: list[Task] = []
+    phases: list[Phase] = []
+    checkpoints: list[Checkpoint] = []
+    progress: Progress = msgspec.field(default_factory=Progress)
+    terminal: Terminal = msgspec.field(default_factory=Terminal)
+    context: list[ContextFile] = []
+    runtime: Runtime | None = None
+    warnings: list[BuildWarning] = []
+    updated_at: datetime | None = None

@@ -1,0 +1,256 @@
+"""The fold: numbered messages in, the present state out. Pure and deterministic, the same in Python and TypeScript.
+
+``snapshot N`` folded with messages ``N+1 … M`` equals ``snapshot M``. Nothing here reads a clock or a file; times and
+ids come with the messages.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from . import events as ev
+from . import model
+from .model import BuildWarning, ContextFile, Progress, Runtime, Session, State, Terminal, TerminalLine
+
+__all__ = ["CHECKPOINT_WINDOW", "KINDS", "TERMINAL_WINDOW", "WARNING_WINDOW", "BuildState", "Delta", "fold", "is_context"]
+
+CHECKPOINT_WINDOW: Final = 200
+TERMINAL_WINDOW: Final = 500
+WARNING_WINDOW: Final = 200
+
+KINDS: Final[dict[type, tuple[str, str, type]]] = {
+    model.Component: ("component", "component_id", ev.ComponentUpdate),
+    model.Feature: ("feature", "feature_id", ev.FeatureUpdate),
+    model.Task: ("task", "task_id", ev.TaskUpdate),
+    model.Phase: ("phase", "phase_id", ev.PhaseUpdate),
+    model.Checkpoint: ("checkpoint", "checkpoint_id", ev.CheckpointUpdate),
+}
+"""Record type → (kind, name of its id, message type)."""
+
+_EPOCH = datetime.min.replace(tzinfo=UTC)
+
+
+class Delta(msgspec.Struct, kw_only=True):
+    """What should be true from now on, as far as it may have changed. `BuildState.diff` keeps only what did.
+
+    ``items`` are whole records of the types in `KINDS`; ``removed`` are (kind, id) pairs; ``files`` are messages to
+    pass on as they are; ``warnings`` pairs a warning with whether it is over.
+    """
+
+    items: list[Any] = []
+    removed: list[tuple[str, str]] = []
+    files: list[ev.FileChange] = []
+    warnings: list[tuple[BuildWarning, bool]] = []
+    runtime: Runtime | None = None
+    progress: Progress | None = None
+    session: Session | None = None
+
+
+def is_context(path: str) -> bool:
+    """Whether a path (relative to the project) is a markdown file of the build's context."""
+    return path.startswith(".buildrunner/context/") and path.endswith(".md")
+
+
+def _checkpoint_key(checkpoint: model.Checkpoint) -> tuple[datetime, str]:
+    return (checkpoint.created_at or _EPOCH, checkpoint.checkpoint_id)
+
+
+class BuildState:
+    """The present state of one build, and the number of the newest message folded into it.
+
+    Parameters
+    ----------
+    snapshot
+        The state to go on from; an empty one by default.
+    seq
+        The number of the newest message in ``snapshot``.
+    """
+
+    def __init__(self, snapshot: State | None = None, seq: int = 0) -> None:
+        s = snapshot or State()
+        self.seq = seq
+        self.session = s.session
+        self.progress = s.progress
+        self.runtime = s.runtime
+        self.updated_at = s.updated_at
+        self._items: dict[str, dict[str, Any]] = {
+            "component": {c.component_id: c for c in s.components},
+            "feature": {f.feature_id: f for f in s.features},
+            "task": {t.task_id: t for t in s.tasks},
+            "phase": {p.phase_id: p for p in s.phases},
+            "checkpoint": {c.checkpoint_id: c for c in s.checkpoints},
+        }
+        self._oldest_first = sorted(map(_checkpoint_key, s.checkpoints))
+        self._context = {c.file_path: c for c in s.context}
+        self._warnings = {(w.file_path, w.code): w for w in s.warnings}
+        self._tail = list(s.terminal.tail)
+        self._next_line = s.terminal.next_line
+
+    def get(self, kind: str, item_id: str) -> Any | None:
+        """The item, or None. ``kind``: component, feature, task, phase or checkpoint (of the window)."""
+        return self._items[kind].get(item_id)
+
+    # -- the fold -------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Any) -> None:
+        """Fold one numbered message in. A message that is not newer than the state is ignored."""
+        if event.seq is not None:
+            if event.seq <= self.seq:
+                return
+            self.seq = event.seq
+        if event.timestamp is not None:
+            self.updated_at = event.timestamp
+        match event:
+            case (
+                ev.ComponentUpdate()
+                | ev.FeatureUpdate()
+                | ev.TaskUpdate()
+                | ev.PhaseUpdate()
+                | ev.CheckpointUpdate()
+            ):
+                item = ev.item_of(event)
+                kind, id_field, _ = KINDS[type(item)]
+                if kind == "checkpoint":
+                    self._apply_checkpoint(item)
+                else:
+                    self._items[kind][getattr(item, id_field)] = item
+            case ev.SessionUpdate():
+                self.session = ev.item_of(event)
+            case ev.BuildProgress():
+                self.progress = ev.item_of(event)
+            case ev.RuntimeUpdate():
+                self.runtime = ev.item_of(event)
+            case ev.Warning_():
+                self._apply_warning(event)
+            case ev.Removed():
+                if event.kind == "checkpoint":
+                    self._forget_checkpoint(event.id)
+                else:
+                    bucket = self._context if event.kind == "context" else self._items.get(event.kind, {})
+                    bucket.pop(event.id, None)
+            case ev.FileChange():
+                self._apply_file(event)
+            case ev.TerminalOutput():
+                self._apply_terminal(event)
+            case _:
+                pass
+
+    def _apply_checkpoint(self, item: model.Checkpoint) -> None:
+        checkpoints, order = self._items["checkpoint"], self._oldest_first
+        self._forget_checkpoint(item.checkpoint_id)
+        checkpoints[item.checkpoint_id] = item
+        insort(order, _checkpoint_key(item))
+        if len(order) > CHECKPOINT_WINDOW:
+            del checkpoints[order.pop(0)[1]]
+
+    def _forget_checkpoint(self, checkpoint_id: str) -> None:
+        old = self._items["checkpoint"].pop(checkpoint_id, None)
+        if old is not None:
+            del self._oldest_first[bisect_left(self._oldest_first, _checkpoint_key(old))]
+
+    def _apply_warning(self, event: ev.Warning_) -> None:
+        key = (event.file_path, event.code)
+        if event.cleared:
+            self._warnings.pop(key, None)
+            return
+        self._warnings[key] = BuildWarning(file_path=event.file_path, code=event.code, message=event.message)
+        if len(self._warnings) > WARNING_WINDOW:
+            del self._warnings[max(self._warnings)]
+
+    def _apply_file(self, event: ev.FileChange) -> None:
+        if not is_context(event.file_path):
+            return
+        if event.change_type == "deleted":
+            self._context.pop(event.file_path, None)
+        else:
+            self._context[event.file_path] = ContextFile(
+                file_path=event.file_path, modified=event.modified, size=event.size
+            )
+
+    def _apply_terminal(self, event: ev.TerminalOutput) -> None:
+        lines = event.output.removesuffix("\n").split("\n")
+        tail = self._tail
+        for number, text in enumerate(lines, event.line):
+            row = TerminalLine(line=number, text=text, output_type=event.output_type, source=event.source)
+            at = bisect_left(tail, number, key=lambda r: r.line)
+            if at < len(tail) and tail[at].line == number:
+                tail[at] = row
+            else:
+                tail.insert(at, row)
+        del tail[:-TERMINAL_WINDOW]
+        self._next_line = max(self._next_line, event.line + len(lines))
+
+    # -- the two ways out -----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> State:
+        """The fold's own state, with its lists sorted. Later changes do not reach it."""
+        items = self._items
+        return State(
+            session=self.session,
+            components=_by_id(items["component"]),
+            features=_by_id(items["feature"]),
+            tasks=_by_id(items["task"]),
+            phases=_by_id(items["phase"]),
+            checkpoints=[items["checkpoint"][key[1]] for key in self._oldest_first],
+            progress=self.progress,
+            terminal=Terminal(
+                first_line=self._tail[0].line if self._tail else 1, next_line=self._next_line, tail=list(self._tail)
+            ),
+            context=_by_id(self._context),
+            runtime=self.runtime,
+            warnings=_by_id(self._warnings),
+            updated_at=self.updated_at,
+        )
+
+    def diff(self, delta: Delta, *, session_id: str, now: datetime) -> list[Any]:
+        """The numbered messages that lead from this state to what ``delta`` says; empty if nothing differs.
+
+        The messages are not applied. ``now`` becomes their timestamp.
+        """
+        out: list[Any] = []
+        common: dict[str, Any] = {"session_id": session_id, "timestamp": now}
+
+        def emit(cls: Any, fields: dict[str, Any]) -> None:
+            out.append(cls(**fields, seq=self.seq + len(out) + 1, **common))
+
+        asdict = msgspec.structs.asdict
+        for item in delta.items:
+            kind, id_field, cls = KINDS[type(item)]
+            if self._items[kind].get(getattr(item, id_field)) != item:
+                emit(cls, asdict(item))
+        for kind, item_id in delta.removed:
+            bucket: dict[str, Any] = self._context if kind == "context" else self._items[kind]
+            # A checkpoint may have left the window: that it is gone is news all the same.
+            if item_id in bucket or kind == "checkpoint":
+                emit(ev.Removed, {"kind": kind, "id": item_id})
+        for change in delta.files:
+            fields = asdict(change)
+            out.append(ev.FileChange(**{**fields, "seq": self.seq + len(out) + 1, **common}))
+        for warning, cleared in delta.warnings:
+            known = self._warnings.get((warning.file_path, warning.code))
+            if cleared or known != warning:
+                emit(ev.Warning_, {**asdict(warning), "cleared": cleared})
+        if delta.runtime is not None and delta.runtime != self.runtime:
+            emit(ev.RuntimeUpdate, asdict(delta.runtime))
+        if delta.progress is not None and delta.progress != self.progress:
+            emit(ev.BuildProgress, asdict(delta.progress))
+        if delta.session is not None and delta.session != self.session:
+            emit(ev.SessionUpdate, asdict(delta.session))
+        return out
+
+
+def _by_id(items: dict[Any, Any]) -> list[Any]:
+    return [items[key] for key in sorted(items)]
+
+
+def fold(events: Iterable[Any], snapshot: State | None = None, seq: int = 0) -> BuildState:
+    """Fold many messages, starting from a snapshot."""
+    state = BuildState(snapshot, seq)
+    for event in events:
+        state.apply(event)
+    return state

@@ -1,0 +1,151 @@
+"""The fold: what a snapshot and the messages after it give, and that nothing else can come out."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buildwidget import events as ev
+from buildwidget import model
+from buildwidget.state import CHECKPOINT_WINDOW, KINDS, TERMINAL_WINDOW, WARNING_WINDOW, BuildState, Delta, fold
+
+from . import strategies as my
+
+NOW = my.START
+
+
+def as_json(state: Any) -> Any:
+    return json.loads(msgspec.json.encode(state))
+
+
+@given(my.logs, st.data())
+def test_a_snapshot_folded_with_what_follows_is_the_later_snapshot(log: list[Any], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(log)))
+    early = fold(log[:cut])
+    wire = msgspec.json.decode(msgspec.json.encode(early.snapshot()), type=model.State)
+    late = fold([ev.decode(ev.encode(event)) for event in log[cut:]], wire, cut)
+    assert as_json(late.snapshot()) == as_json(fold(log).snapshot())
+    assert late.seq == len(log)
+
+
+@given(my.logs)
+def test_a_message_that_comes_twice_changes_nothing(log: list[Any]) -> None:
+    state = fold(log)
+    before = as_json(state.snapshot())
+    for event in log:
+        state.apply(event)
+    assert as_json(state.snapshot()) == before
+
+
+@given(st.lists(my.components | my.features | my.tasks | my.phases, max_size=12), my.logs)
+def test_diff_then_apply_reaches_what_was_asked_for_and_then_rests(items: list[Any], log: list[Any]) -> None:
+    state = fold(log)
+    delta = Delta(items=items, progress=model.Progress(percent=12.5), session=model.Session(project="p"))
+    events = state.diff(delta, session_id="s", now=NOW)
+    assert [e.seq for e in events] == list(range(state.seq + 1, state.seq + 1 + len(events)))
+    for event in events:
+        state.apply(event)
+    wanted = {(KINDS[type(i)][0], getattr(i, KINDS[type(i)][1])): i for i in items}
+    for (kind, item_id), item in wanted.items():
+        assert state.get(kind, item_id) == item
+    again = Delta(items=list(wanted.values()), progress=delta.progress, session=delta.session)
+    assert state.diff(again, session_id="s", now=NOW) == []
+
+
+@given(my.logs)
+def test_lists_are_sorted_and_windows_hold(log: list[Any]) -> None:
+    state = fold(log).snapshot()
+    assert [c.component_id for c in state.components] == sorted(c.component_id for c in state.components)
+    assert [r.line for r in state.terminal.tail] == sorted({r.line for r in state.terminal.tail})
+    assert state.terminal.next_line > max((r.line for r in state.terminal.tail), default=0)
+
+
+def test_every_numbered_message_survives_the_wire() -> None:
+    @settings(max_examples=200)
+    @given(my.drafts)
+    def check(message: Any) -> None:
+        assert ev.decode(ev.encode(message)) == message
+
+    check()
+
+
+def test_the_newest_checkpoints_are_kept() -> None:
+    items = [
+        ev.CheckpointUpdate(checkpoint_id=f"c{n:04d}", created_at=NOW + timedelta(seconds=n % 300)) for n in range(300)
+    ]
+    state = fold(my.number(items)).snapshot()
+    assert len(state.checkpoints) == CHECKPOINT_WINDOW
+    assert state.checkpoints[0].checkpoint_id == "c0100"
+    assert state.checkpoints[-1].checkpoint_id == "c0299"
+
+
+def test_a_checkpoint_that_changes_its_time_moves() -> None:
+    first = [ev.CheckpointUpdate(checkpoint_id=i, created_at=NOW + timedelta(hours=n)) for n, i in enumerate("abc")]
+    moved = ev.CheckpointUpdate(checkpoint_id="a", created_at=NOW + timedelta(hours=9))
+    state = fold(my.number([*first, moved])).snapshot()
+    assert [c.checkpoint_id for c in state.checkpoints] == ["b", "c", "a"]
+
+
+def test_terminal_lines_are_numbered_replaced_and_bounded() -> None:
+    lines = [ev.TerminalOutput(output=f"line {n}\n", line=n) for n in range(1, TERMINAL_WINDOW + 101)]
+    partial = ev.TerminalOutput(output="half", line=601)
+    whole = ev.TerminalOutput(output="half and whole\nnext\n", line=601)
+    terminal = fold(my.number([*lines, partial, whole])).snapshot().terminal
+    assert (terminal.first_line, terminal.next_line, len(terminal.tail)) == (103, 603, TERMINAL_WINDOW)
+    assert [r.text for r in terminal.tail[-2:]] == ["half and whole", "next"]
+
+
+def test_warnings_are_bounded_and_can_be_cleared() -> None:
+    many = [ev.Warning_(file_path=f"f{n:04d}", code="empty", message="m") for n in range(WARNING_WINDOW + 50)]
+    cleared = ev.Warning_(file_path="f0000", code="empty", message="m", cleared=True)
+    state = fold(my.number([*many, cleared])).snapshot()
+    assert len(state.warnings) == WARNING_WINDOW - 1
+    assert state.warnings[0].file_path == "f0001"
+
+
+def test_only_context_markdown_is_context() -> None:
+    changes = [
+        ev.FileChange(file_path=".buildrunner/context/a.md", change_type="created", size=1),
+        ev.FileChange(file_path=".buildrunner/context/b.md", change_type="created", size=2),
+        ev.FileChange(file_path=".buildrunner/features.json", change_type="modified", size=3),
+        ev.FileChange(file_path=".buildrunner/context/a.md", change_type="deleted"),
+    ]
+    assert [c.file_path for c in fold(my.number(changes)).snapshot().context] == [".buildrunner/context/b.md"]
+
+
+def test_the_time_of_the_state_is_that_of_its_newest_message() -> None:
+    log = my.number([ev.Error(error_message="e"), ev.Error(error_message="f")])
+    assert fold(log).snapshot().updated_at == log[-1].timestamp
+    assert BuildState().snapshot().updated_at is None
+
+
+def test_a_snapshot_does_not_change_later() -> None:
+    state = fold(my.number([ev.ComponentUpdate(component_id="a", progress=1.0)]))
+    before = state.snapshot()
+    state.apply(ev.ComponentUpdate(component_id="a", progress=2.0, seq=2, timestamp=datetime(2026, 1, 1, tzinfo=UTC)))
+    assert before.components[0].progress == 1.0
+    assert state.snapshot().components[0].progress == 2.0
+
+
+LOGS = sorted((Path(__file__).parent / "fixtures" / "logs").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda p: p.stem)
+def test_recorded_logs_fold_as_recorded(path: Path) -> None:
+    """The same files are folded by the front end's tests: both languages agree."""
+    recorded = json.loads(path.read_text("utf-8"))
+    start = msgspec.convert(recorded["snapshot"], model.State, strict=True)
+    log = [ev.decode(json.dumps(message)) for message in recorded["messages"]]
+    result = fold(log, start, (log[0].seq or 1) - 1 if log else 0)
+    assert as_json(result.snapshot()) == recorded["result"]
+
+
+def test_there_are_recorded_logs() -> None:
+    assert len(LOGS) >= 3
