@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from . import model
-from .model import BuildStatus, Counts, State
+from .model import State
 
 __all__ = [
     "PROTOCOL",

@@ -16,8 +16,8 @@ import msgspec
 __all__ = [
     "BuildStatus",
     "BuildWarning",
-    "Checkpoint",
     "ChecklistTask",
+    "Checkpoint",
     "Component",
     "ContextFile",
     "Counts",

@@ -17,7 +17,16 @@ from . import events as ev
 from . import model
 from .model import BuildWarning, ContextFile, Progress, Runtime, Session, State, Terminal, TerminalLine
 
-__all__ = ["CHECKPOINT_WINDOW", "KINDS", "TERMINAL_WINDOW", "WARNING_WINDOW", "BuildState", "Delta", "fold", "is_context"]
+__all__ = [
+    "CHECKPOINT_WINDOW",
+    "KINDS",
+    "TERMINAL_WINDOW",
+    "WARNING_WINDOW",
+    "BuildState",
+    "Delta",
+    "fold",
+    "is_context",
+]
 
 CHECKPOINT_WINDOW: Final = 200
 TERMINAL_WINDOW: Final = 500
@@ -106,13 +115,7 @@ class BuildState:
         if event.timestamp is not None:
             self.updated_at = event.timestamp
         match event:
-            case (
-                ev.ComponentUpdate()
-                | ev.FeatureUpdate()
-                | ev.TaskUpdate()
-                | ev.PhaseUpdate()
-                | ev.CheckpointUpdate()
-            ):
+            case ev.ComponentUpdate() | ev.FeatureUpdate() | ev.TaskUpdate() | ev.PhaseUpdate() | ev.CheckpointUpdate():
                 item = ev.item_of(event)
                 kind, id_field, _ = KINDS[type(item)]
                 if kind == "checkpoint":
@@ -229,8 +232,7 @@ class BuildState:
             if item_id in bucket or kind == "checkpoint":
                 emit(ev.Removed, {"kind": kind, "id": item_id})
         for change in delta.files:
-            fields = asdict(change)
-            out.append(ev.FileChange(**{**fields, "seq": self.seq + len(out) + 1, **common}))
+            out.append(msgspec.structs.replace(change, seq=self.seq + len(out) + 1, **common))
         for warning, cleared in delta.warnings:
             known = self._warnings.get((warning.file_path, warning.code))
             if cleared or known != warning:

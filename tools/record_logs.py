@@ -43,7 +43,11 @@ def main() -> None:
 
         @seed(20260301 + number)
         @settings(
-            max_examples=12, phases=[Phase.generate], database=None, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=12,
+            phases=[Phase.generate],
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         )
         @given(st.lists(my.drafts, min_size=40 if number else 0, max_size=400))
         def collect(messages: list[Any]) -> None:

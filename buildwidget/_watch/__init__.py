@@ -1,0 +1,1 @@
+"""The insides of `buildwidget.watcher`. Import the public names from there."""

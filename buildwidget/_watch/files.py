@@ -1,0 +1,191 @@
+"""Which files are ours, and how one of them is read: never blocking, never half, never outside the project."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ..formats.record import CheckpointError
+
+__all__ = ["BASE", "MAX_DEPTH", "Torn", "describe_kind", "is_inside", "is_wanted", "open_file", "read_file"]
+
+#: The folder of a project that BuildRunner writes to.
+BASE = ".buildrunner"
+#: How many folders deep below it files are looked for.
+MAX_DEPTH = 8
+
+_CONTEXT = f"{BASE}/context"
+_PROC_FD = "/proc/self/fd"
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+class Torn(Exception):  # noqa: N818 - not an error: the file is being written, look again
+    """The file changed while it was read. Look again in a moment."""
+
+
+def is_wanted(folder: str, name: str) -> bool:
+    """Tell by name alone whether a file in ``folder`` (relative to the project) is one of ours.
+
+    Wanted are ``*.json`` and ``*.log`` anywhere, and ``*.md`` under ``context``. The temporary names of editors and
+    of writers that replace by rename (``*.tmp``, ``*~``, ``*.swp``, ``.#*``) are not.
+    """
+    if name.startswith(".#"):
+        return False
+    if name.endswith((".json", ".log")):
+        return True
+    return name.endswith(".md") and (folder == _CONTEXT or folder.startswith(_CONTEXT + "/"))
+
+
+def describe_kind(mode: int) -> str:
+    """Say what a file that is not a regular one is: ``is a directory``, ``is a FIFO``."""
+    if stat.S_ISDIR(mode):
+        return "is a directory"
+    if stat.S_ISFIFO(mode):
+        return "is a FIFO"
+    if stat.S_ISSOCK(mode):
+        return "is a socket"
+    if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+        return "is a device"
+    return "is not a regular file"
+
+
+def is_inside(real_path: str, real_root: str) -> bool:
+    """Tell whether one resolved path is another, or lies under it."""
+    return real_path == real_root or real_path.startswith(real_root.rstrip(os.sep) + os.sep)
+
+
+def open_file(root: str | Path, rel_path: str) -> tuple[int, os.stat_result]:
+    """Open one regular file of the project for reading, without ever blocking.
+
+    Parameters
+    ----------
+    root : str or Path
+        The project.
+    rel_path : str
+        The file, relative to the project.
+
+    Returns
+    -------
+    tuple of int and os.stat_result
+        The file descriptor, which the caller closes, and its fstat.
+
+    Raises
+    ------
+    CheckpointError
+        With code ``not_a_file`` for a directory, FIFO, socket or device; with code ``outside`` for a path or a link
+        that leaves the project.
+    FileNotFoundError, PermissionError
+        As the system says.
+    """
+    root_path = os.path.abspath(root)
+    if os.path.isabs(rel_path) or ".." in rel_path.replace("\\", "/").split("/"):
+        raise _outside(rel_path, root_path)
+    path = os.path.join(root_path, rel_path)
+    try:
+        # Opening can have effects of its own (a FIFO's writer goes on, a device acts): ask first, then open.
+        _refuse_kind(rel_path, os.stat(path).st_mode)
+        fd = os.open(path, _OPEN_FLAGS)
+    except OSError as error:
+        raise _as_checkpoint_error(rel_path, error) from error
+    try:
+        found = os.fstat(fd)
+        _refuse_kind(rel_path, found.st_mode)
+        _refuse_outside(fd, found, rel_path, root_path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, found
+
+
+def read_file(root: str | Path, rel_path: str, max_bytes: int = 32 << 20) -> tuple[bytes, os.stat_result]:
+    """Read one file of the project, whole.
+
+    The file's stat is the same before and after. Whether the text is complete is for the parser to say: a writer
+    that is slower than the reader leaves a cut file that stays the same for a moment.
+
+    Parameters
+    ----------
+    root : str or Path
+        The project.
+    rel_path : str
+        The file, relative to the project.
+    max_bytes : int
+        The largest size that is read.
+
+    Returns
+    -------
+    tuple of bytes and os.stat_result
+        The content and the fstat that goes with it.
+
+    Raises
+    ------
+    Torn
+        The file changed meanwhile.
+    CheckpointError
+        With code ``too_big``, ``not_a_file`` or ``outside``.
+    FileNotFoundError, PermissionError
+        As the system says.
+    """
+    fd, before = open_file(root, rel_path)
+    try:
+        size = before.st_size
+        if size > max_bytes:
+            raise CheckpointError(
+                rel_path,
+                f"is {_mib(size)} large, and at most {_mib(max_bytes)} are read; make it smaller or delete it",
+                code="too_big",
+            )
+        # One byte more than the size shows the end of the file in the first call, and a buffer of just that size
+        # costs far less than a large one.
+        data = os.read(fd, size + 1)
+        while 0 < len(data) < size:
+            more = os.read(fd, size + 1 - len(data))
+            if not more:
+                break
+            data += more
+        after = os.fstat(fd)
+    finally:
+        os.close(fd)
+    if len(data) != size or (before.st_mtime_ns, size) != (after.st_mtime_ns, after.st_size):
+        raise Torn(rel_path)
+    return data, after
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB" if size >= 1 << 20 else f"{size} bytes"
+
+
+def _outside(rel_path: str, root: str) -> CheckpointError:
+    return CheckpointError(rel_path, f"leads outside the project {root}; only files inside it are read", code="outside")
+
+
+def _refuse_kind(rel_path: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(rel_path, f"{describe_kind(mode)}, but a regular file was expected", code="not_a_file")
+
+
+def _as_checkpoint_error(rel_path: str, error: OSError) -> Exception:
+    """Let the two errors that callers handle by type pass; make a told reason of all others (ELOOP, ENXIO, EIO …)."""
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return error
+    if isinstance(error, NotADirectoryError):  # a folder of the path became a file
+        return FileNotFoundError(error.errno, error.strerror, error.filename)
+    return CheckpointError(rel_path, f"cannot be opened: {error.strerror or error}", code="unreadable")
+
+
+def _refuse_outside(fd: int, found: os.stat_result, rel_path: str, root: str) -> None:
+    """Check what was opened, not what the path says now: a link may have been turned in between."""
+    try:
+        real = os.readlink(f"{_PROC_FD}/{fd}")
+    except OSError:  # no /proc: resolve, and make sure that the resolved file is the opened one
+        real = os.path.realpath(os.path.join(root, rel_path))
+        try:
+            again = os.stat(real)
+        except OSError:
+            raise Torn(rel_path) from None
+        if (again.st_dev, again.st_ino) != (found.st_dev, found.st_ino):
+            raise Torn(rel_path) from None
+    # The kernel's path holds no links, so it can begin with `root` only if `root` holds none either.
+    if not (is_inside(real, root) or is_inside(real, os.path.realpath(root))):
+        raise _outside(rel_path, root)

@@ -1,0 +1,70 @@
+"""The event loop that callbacks run in: asyncio or trio, reached from the watcher's thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import sniffio
+
+__all__ = ["Host"]
+
+
+class Host:
+    """One background task in the running event loop, and a way to call into that loop from any thread.
+
+    Made in the loop. The task ends with `stop`, or with the loop.
+    """
+
+    def __init__(self) -> None:
+        self.started = anyio.Event()
+        self._finished = anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._task_id: int | None = None
+        self._task: asyncio.Task[None] | None = None  # asyncio itself keeps no strong reference
+        self._call: Callable[[Callable[[], object]], object]
+        library = sniffio.current_async_library()
+        if library == "asyncio":
+            self._call = asyncio.get_running_loop().call_soon_threadsafe
+        elif library == "trio":
+            import trio
+
+            self._call = trio.lowlevel.current_trio_token().run_sync_soon
+        else:
+            raise RuntimeError(f"FileWatcher runs in asyncio or trio, not in {library}")
+        self._library = library
+
+    def post(self, function: Callable[[], object]) -> bool:
+        """Call a function in the loop, soon. From any thread. False when the loop has ended."""
+        try:
+            self._call(function)
+        except RuntimeError:  # asyncio says it so; trio's RunFinishedError is one too
+            return False
+        return True
+
+    def spawn(self, function: Callable[[], Awaitable[Any]], last: Callable[[], object]) -> None:
+        """Run a function as the background task; ``last`` is called when it has ended, however that came about."""
+
+        async def task() -> None:
+            self._task_id = anyio.get_current_task().id
+            try:
+                with self._scope:
+                    await function()
+            finally:
+                last()
+                self._finished.set()
+
+        if self._library == "asyncio":
+            self._task = asyncio.get_running_loop().create_task(task(), name="buildwidget-watch")
+        else:
+            import trio
+
+            trio.lowlevel.spawn_system_task(task, name="buildwidget-watch")
+
+    async def stop(self) -> None:
+        """End the task and wait for it, unless it is the one that asks."""
+        self._scope.cancel()
+        if anyio.get_current_task().id != self._task_id:
+            await self._finished.wait()

@@ -1,0 +1,208 @@
+"""The original system's functions for reading one checkpoint file, with their documented names and fields.
+
+They take a ``str`` or a ``Path`` and read every shape of file. Everything they return is plain JSON: dicts, lists,
+texts, numbers, True, False and None; a time is RFC 3339 text in UTC.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from .formats import MAX_BYTES, CheckpointError, Record, read
+from .formats.decode import decode_object
+from .formats.values import Reader
+from .progress import calculate_completion_percentage, item_stats
+
+__all__ = [
+    "CheckpointError",
+    "calculate_completion_percentage",
+    "extract_component_updates",
+    "extract_feature_updates",
+    "get_checkpoint_summary",
+    "parse_checkpoint",
+]
+
+_ROOT: Final = ".buildrunner"
+
+
+def parse_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Everything a checkpoint file says, and how far the build is by it.
+
+    Parameters
+    ----------
+    path
+        A file of any shape that a build writes.
+
+    Returns
+    -------
+    dict
+        The file's own fields, and
+
+        - ``id``, ``timestamp`` and ``phase``, if the file or its name tells them;
+        - ``components``, ``features``: lists of dicts as `extract_component_updates` and `extract_feature_updates`
+          return them;
+        - ``component_stats``, ``feature_stats``: ``total, completed, in_progress, pending, failed, blocked, skipped,
+          cancelled, paused, unknown, completion_percentage``;
+        - ``overall_progress``: ``tasks_completed, files_created, completion_percentage, status, status_source``;
+        - ``completion_percentage``: from 0 to 100, or None if the file does not tell it.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or is no such file. It names the file, the reason and the place.
+    """
+    data, record = _load(path)
+    result: dict[str, Any] = Reader(record.path, record.time).clean(data)
+    checkpoint = record.checkpoint
+    if checkpoint is not None:
+        result["id"] = checkpoint.checkpoint_id
+        result["tasks_completed"] = checkpoint.tasks_completed
+        result["files_created"] = checkpoint.files_created
+    result.setdefault("timestamp", _plain(record.time))
+    result.setdefault("phase", record.phase)
+    result["components"] = _components(record)
+    result["features"] = _features(record)
+    result["component_stats"] = item_stats(record.components)
+    result["feature_stats"] = item_stats(record.features)
+    result["overall_progress"] = {
+        "tasks_completed": _tasks_completed(record),
+        "files_created": 0 if checkpoint is None else len(set(checkpoint.files_created)),
+        "completion_percentage": record.percent,
+        "status": record.status.value,
+        "status_source": record.status_source,
+    }
+    result["completion_percentage"] = record.percent
+    return result
+
+
+def extract_component_updates(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The components in a checkpoint file: the fields of a ``component_update`` message, and ``id`` and ``type``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or is no such file.
+    """
+    return _components(_load(path)[1])
+
+
+def extract_feature_updates(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The features in a checkpoint file: the fields of a ``feature_update`` message, and ``id`` and ``component``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or is no such file.
+    """
+    return _features(_load(path)[1])
+
+
+def get_checkpoint_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A checkpoint file in a few numbers.
+
+    Returns
+    -------
+    dict
+        ``id, timestamp, timestamp_source, shape, phase, status`` (of the build: pending, in_progress, completed, failed
+        or unknown), ``status_source, checkpoint_status`` (the word in the file), ``completion_percentage,
+        tasks_completed, files_created, total_components, completed_components, total_features, completed_features,
+        current_component, current_feature`` and ``warnings``, a list of texts.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or is no such file.
+    """
+    data, record = _load(path)
+    checkpoint = record.checkpoint
+    components, features = item_stats(record.components), item_stats(record.features)
+    ids = (data.get(key) for key in ("id", "workflow_id", "pool_id"))
+    id_ = next((value for value in ids if isinstance(value, str | int)), None)
+    return {
+        "id": checkpoint.checkpoint_id if checkpoint is not None else str(id_) if id_ is not None else None,
+        "timestamp": _plain(record.time),
+        "timestamp_source": record.ts_source.value,
+        "shape": record.shape.value,
+        "phase": record.phase,
+        "status": record.status.value,
+        "status_source": record.status_source,
+        "checkpoint_status": None if checkpoint is None else checkpoint.status,
+        "completion_percentage": record.percent,
+        "tasks_completed": _tasks_completed(record),
+        "files_created": 0 if checkpoint is None else len(set(checkpoint.files_created)),
+        "total_components": components["total"],
+        "completed_components": components["completed"],
+        "total_features": features["total"],
+        "completed_features": features["completed"],
+        "current_component": record.current_component,
+        "current_feature": record.current_feature,
+        "warnings": [warning.message for warning in record.warnings],
+    }
+
+
+def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:
+    """The file's JSON object and its record."""
+    raw, mtime = _bytes_of(path)
+    data = decode_object(os.fspath(path), raw)
+    try:
+        return data, read(_in_project(path), data, mtime)
+    except CheckpointError as error:  # say the path that the caller gave
+        raise CheckpointError(os.fspath(path), error.reason, error.place, error.code) from None
+
+
+def _in_project(path: str | os.PathLike[str]) -> str:
+    """The path from ``.buildrunner`` on; for a file elsewhere, its name: then the keys tell the shape."""
+    parts = (Path.cwd() / path).parts
+    if _ROOT in parts[:-1]:
+        # The outermost: an orchestration state may lie in a .buildrunner inside another one.
+        return "/".join(parts[parts.index(_ROOT) :])
+    return parts[-1]
+
+
+def _bytes_of(path: str | os.PathLike[str]) -> tuple[bytes, datetime]:
+    try:
+        # Without O_NONBLOCK, opening a FIFO that looks like a checkpoint would wait for its writer for ever.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        raise CheckpointError(os.fspath(path), "there is no such file", code="unreadable") from None
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckpointError(os.fspath(path), f"it cannot be opened: {reason}", code="unreadable") from None
+    try:
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode):
+            kind = "a directory" if stat.S_ISDIR(about.st_mode) else "a FIFO or a device"
+            raise CheckpointError(os.fspath(path), f"it is {kind}, expected a file", code="not_a_file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CheckpointError(os.fspath(path), f"it cannot be read: {reason}", code="unreadable") from None
+    finally:
+        os.close(handle)
+    if len(raw) > MAX_BYTES:
+        reason = f"the file has {about.st_size:,} bytes; at most {MAX_BYTES:,} are read"
+        raise CheckpointError(os.fspath(path), reason, code="too_big")
+    return raw, datetime.fromtimestamp(about.st_mtime, UTC)
+
+
+def _components(record: Record) -> list[dict[str, Any]]:
+    return [{"id": item.component_id, "type": item.component_type, **_plain(item)} for item in record.components]
+
+
+def _features(record: Record) -> list[dict[str, Any]]:
+    return [{"id": item.feature_id, "component": item.component_id, **_plain(item)} for item in record.features]
+
+
+def _tasks_completed(record: Record) -> int:
+    return (record.tally.completed or 0) if record.tally is not None else 0
+
+
+def _plain(value: object) -> Any:
+    return msgspec.to_builtins(value)

@@ -1,0 +1,60 @@
+"""A simulated build that writes the files of a real one: for a first look, for trying things out, for tests.
+
+`ensure_demo` gives a project to watch. ``buildwidget demo`` on the command line plays a whole build.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from .model import Simulation
+from .runner import DemoError, DemoRunner, prepare, write_instant
+from .world import Scenario, Step, Write
+
+__all__ = [
+    "DemoError",
+    "DemoRunner",
+    "Scenario",
+    "Simulation",
+    "Step",
+    "Write",
+    "ensure_demo",
+    "prepare",
+    "write_instant",
+]
+
+_runners: list[DemoRunner] = []  # those of `ensure_demo(live=True)`, kept while the process lives
+
+
+def ensure_demo(
+    scenario: Scenario | str = Scenario.SUCCESS, *, seed: int = 0, live: bool = False, speed: float = 1.0
+) -> Path:
+    """A project with a build to look at.
+
+    The project that the environment variable ``BUILDWIDGET_PROJECT`` names, if it is set (``buildwidget demo --lab``
+    sets it); else a demo in a new temporary folder.
+
+    Parameters
+    ----------
+    scenario, seed
+        Which demo: ``success``, ``failure``, ``stall``, ``rollback`` or ``growth``.
+    live
+        False: a build that has just ended. True: one that begins now and is written in a thread at ``speed``.
+
+    Returns
+    -------
+    Path
+        The project folder.
+    """
+    if given := os.environ.get("BUILDWIDGET_PROJECT"):
+        return Path(given)
+    folder = prepare(Path(tempfile.mkdtemp(prefix="buildwidget-")) / "meadow-clinic")
+    if live:
+        runner = DemoRunner(folder, scenario, seed, speed=speed)
+        runner.start()
+        _runners.append(runner)
+    else:
+        write_instant(folder, scenario, seed)
+    return folder

@@ -1,0 +1,279 @@
+"""A JupyterLab of its own for the demo, with a notebook whose cells have already run.
+
+JupyterLab has no way to run a notebook when it opens it. But it attaches to a kernel that runs already for that
+notebook, and rebuilds every widget that lives in it. So the session is started through the server's REST interface,
+the first cells are run through the kernel's own connection, and their outputs are saved in the notebook, which is then
+trusted: whoever opens the page sees the cell live, without a keystroke.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from .runner import DemoError
+
+__all__ = ["DemoLab", "notebook_source"]
+
+logger = logging.getLogger("buildwidget.demo")
+
+START_LIMIT: Final = 90.0  # seconds a slow machine gets to bring the server up
+CELL_LIMIT: Final = 60.0  # seconds for one cell
+STOP_LIMIT: Final = 10.0  # seconds the server gets to end by itself
+VIEW: Final = "application/vnd.jupyter.widget-view+json"
+QUIET: Final = {"fetchNews": "false", "checkForUpdates": False}
+
+
+def notebook_source() -> Path | None:
+    """The notebook ``01-live.ipynb``, in an installed package or in the repository; None if it is in neither."""
+    here = Path(__file__).resolve().parent
+    for place in (here / "01-live.ipynb", here.parent.parent / "notebooks" / "01-live.ipynb"):
+        if place.is_file():
+            return place
+    return None
+
+
+class DemoLab:
+    """JupyterLab on a folder, on a free port of this machine, with settings of its own that end with it.
+
+    Parameters
+    ----------
+    folder
+        What it shows.
+    environment
+        Variables for the server, and so for its kernels, beside the present ones.
+    port
+        0: any free port.
+    stop
+        When it is set, `start` returns early.
+
+    Examples
+    --------
+    >>> with DemoLab(Path("project")) as lab:  # doctest: +SKIP
+    ...     lab.run_notebook("01-live.ipynb")
+    ...     print(lab.url_of("01-live.ipynb"))
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        port: int = 0,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.token = secrets.token_hex(20)
+        self.address = ""
+        self._port = port
+        self._stop = stop or threading.Event()
+        self._extra = dict(environment or {})
+        self._own = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers.
+
+        Raises
+        ------
+        DemoError
+            If JupyterLab is not installed, or does not come up.
+        """
+        from importlib.util import find_spec
+
+        if find_spec("jupyterlab") is None:
+            raise DemoError("JupyterLab is not installed here. Install it (pip install jupyterlab), or use --no-lab.")
+        self._own = Path(tempfile.mkdtemp(prefix="buildwidget-lab-"))
+        settings = self._own / "settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True)
+        (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
+        command = [
+            sys.executable, "-m", "jupyterlab", "--no-browser",
+            "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self._port}",
+            f"--ServerApp.root_dir={self.folder}", f"--IdentityProvider.token={self.token}",
+            "--LabApp.extension_manager=readonly",
+        ]  # fmt: skip
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--allow-root")  # in a container there is often no other user
+        with (self._own / "lab.log").open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                command,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for us: we end the server in order
+            )
+        self._wait_until_up(self._process)
+
+    def _environment(self) -> dict[str, str]:
+        own = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "IPYTHONDIR": "ipython",
+        }
+        result = {**os.environ, **{key: str(self._own / name) for key, name in own.items()}, **self._extra}
+        # The kernels must find this very package, also when it runs from a checkout that is not installed.
+        home = Path(__file__).resolve().parents[2]
+        if home.name not in ("site-packages", "dist-packages"):
+            result["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
+        return result
+
+    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline and not self._stop.is_set():
+            if process.poll() is not None:
+                break
+            for file in (self._own / "runtime").glob("jpserver-*.json"):
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    self.address = str(json.loads(file.read_text())["url"]).rstrip("/")
+                    self._request("/api/status")
+                    return
+            self._stop.wait(0.1)
+        if self._stop.is_set():
+            return
+        raise DemoError(f"JupyterLab did not start. Its last words:\n{self._last_words()}")
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            return "\n".join((self._own / "lab.log").read_text(errors="replace").splitlines()[-12:])
+        return "(none)"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the server and its kernels, and wait for them. Can be called again."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.poll() is None and self.address:
+                with contextlib.suppress(OSError, ValueError):
+                    self._request("/api/shutdown", "POST")
+            self._end(process)
+        if self._own != Path():
+            shutil.rmtree(self._own, ignore_errors=True)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        for word in (None, signal.SIGTERM, signal.SIGKILL):
+            if word is not None:
+                process.send_signal(word)
+            try:
+                process.wait(STOP_LIMIT)
+                break
+            except subprocess.TimeoutExpired:
+                logger.warning("JupyterLab (process %d) does not end", process.pid)
+        # Kernels are sessions of their own, and end when their server has gone; only a killed one may leave some.
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+    # -- notebooks ------------------------------------------------------------------------------------------------
+
+    def url_of(self, notebook: str) -> str:
+        """Where a person opens a notebook of this server."""
+        return f"{self.address}/lab/tree/{notebook}?token={self.token}"
+
+    def run_notebook(self, name: str) -> bool:
+        """Run a notebook in the kernel that a page will find, up to and with the first cell that shows a widget.
+
+        Returns
+        -------
+        bool
+            Whether a widget is shown. If not, the notebook holds whatever came instead, for a person to see.
+        """
+        import nbformat
+
+        path = self.folder / name
+        notebook: Any = nbformat.read(path, as_version=4)  # pyright: ignore[reportUnknownMemberType]
+        session = self._request("/api/sessions", "POST", {
+            "path": name, "name": name, "type": "notebook", "kernel": {"name": "python3"},
+        })  # fmt: skip
+        try:
+            shown = self._run_cells(notebook, str(session["kernel"]["id"]))
+        finally:
+            nbformat.write(notebook, path)  # pyright: ignore[reportUnknownMemberType]
+            self._request(f"/api/contents/{name}/trust", "POST")  # else only its plain text would be shown
+        return shown
+
+    def _run_cells(self, notebook: Any, kernel: str) -> bool:
+        from jupyter_client.blocking.client import BlockingKernelClient
+        from nbformat.v4 import output_from_msg
+
+        client: Any = BlockingKernelClient(connection_file=str(self._own / "runtime" / f"kernel-{kernel}.json"))
+        client.load_connection_file()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=CELL_LIMIT)
+            info = client.kernel_info(reply=True, timeout=CELL_LIMIT)["content"]
+            notebook.metadata["language_info"] = info["language_info"]  # as JupyterLab would; else the page is 'changed'
+            for cell in notebook.cells:
+                if cell.cell_type != "code":
+                    continue
+                outputs: list[Any] = []
+
+                def keep(message: Any, outputs: list[Any] = outputs) -> None:
+                    if message["msg_type"] in {"display_data", "execute_result", "stream", "error"}:
+                        outputs.append(output_from_msg(message))
+
+                client.session.metadata = {"cellId": cell.get("id")}  # as JupyterLab does: a cell knows itself again
+                reply = client.execute_interactive(
+                    cell.source, store_history=True, allow_stdin=False, timeout=CELL_LIMIT, output_hook=keep
+                )
+                cell.execution_count = reply["content"].get("execution_count")
+                cell.outputs = outputs
+                if reply["content"]["status"] != "ok":
+                    logger.warning("a cell of the notebook failed: %s", reply["content"].get("evalue"))
+                    return False
+                if any(VIEW in output.get("data", {}) for output in outputs):
+                    return True
+        finally:
+            client.stop_channels()
+        return False
+
+    def _request(self, path: str, method: str = "GET", body: object = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 (our own server's address)
+            self.address + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
+        )
+        # No proxy: the address is this machine's.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None

@@ -1,0 +1,199 @@
+"""Plays a simulated build into a folder: as fast as a build (or faster), or all at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from .model import Simulation
+from .render import ROOT
+from .world import Scenario, Step, Write
+
+__all__ = ["SECONDS_PER_MINUTE", "DemoError", "DemoRunner", "prepare", "write_instant"]
+
+logger = logging.getLogger("buildwidget.demo")
+
+SECONDS_PER_MINUTE: Final = 0.25  # of a minute of the virtual clock, at speed 1: about two and a half minutes in all
+MARKER: Final = ".buildwidget-demo"  # says that a folder is ours to empty
+PAUSE: Final = 0.004  # the longest pause between two chunks of one file, in seconds
+ENDED_AGO: Final = timedelta(minutes=4)
+
+
+class DemoError(Exception):
+    """The demo cannot run, and why; the text says what to do."""
+
+
+def prepare(folder: Path) -> Path:
+    """An empty demo project at ``folder``; what an earlier demo left there is removed.
+
+    Raises
+    ------
+    DemoError
+        If the folder holds a build that no demo made, or cannot be written.
+    """
+    build, marker = folder / ROOT, folder / MARKER
+    try:
+        if build.exists() and not marker.exists():
+            raise DemoError(
+                f"{folder} already holds a {ROOT} folder which the demo did not make. "
+                "It is left alone; choose another folder with --out."
+            )
+        if folder.exists() and not folder.is_dir():
+            raise DemoError(f"{folder} is a file, not a folder. Choose another place with --out.")
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.write_text("Made by 'buildwidget demo'. This folder is emptied when the demo runs again.\n")
+        if build.exists():
+            shutil.rmtree(build)
+    except OSError as error:
+        raise DemoError(f"cannot make the demo project {folder}: {error.strerror or error}. Use --out.") from error
+    return folder
+
+
+class DemoRunner:
+    """Writes a simulated build in its own time.
+
+    Parameters
+    ----------
+    folder
+        The project; its ``.buildrunner`` is written.
+    scenario, seed
+        Which build, see `Simulation`.
+    speed
+        1: about two and a half minutes for ``success``; 10: ten times as fast.
+    duration
+        The time of the whole build in seconds instead.
+    replace
+        Replace files by rename. By default they are opened and written in place, in chunks, as BuildRunner does it:
+        whoever reads meanwhile sees an empty or a cut file.
+    on_step
+        Called after each step, with the step.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        scenario: Scenario | str = Scenario.SUCCESS,
+        seed: int = 0,
+        *,
+        speed: float = 1.0,
+        duration: float | None = None,
+        replace: bool = False,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.scenario = Scenario(scenario)
+        self.seed = seed
+        self.replace = replace
+        self.on_step = on_step
+        self.stopped = threading.Event()
+        per_minute = SECONDS_PER_MINUTE / speed
+        if duration is not None:
+            per_minute = duration / length(self.scenario, seed)
+        self.pace = per_minute / 60
+        self._pauses = random.Random(seed)  # noqa: S311 (not for secrets)
+        self._pause = min(PAUSE, PAUSE * per_minute / SECONDS_PER_MINUTE)
+
+    def run(self) -> bool:
+        """Write the build; True at its end, False if it was stopped."""
+        began = time.monotonic()
+        simulation = Simulation(self.scenario, self.seed, start=datetime.now(UTC), pace=self.pace)
+        for step in simulation.steps():
+            wait = began + step.minute * 60 * self.pace - time.monotonic()
+            if self.stopped.wait(max(0.0, wait)):
+                return False
+            for write in step.writes:
+                self._write(write)
+            if self.on_step is not None:
+                self.on_step(step)
+        return True
+
+    def start(self) -> threading.Thread:
+        """`run` in a thread of its own."""
+        thread = threading.Thread(target=self._guarded, name="buildwidget-demo", daemon=True)
+        thread.start()
+        return thread
+
+    def stop(self) -> None:
+        """Let `run` end before its next step."""
+        self.stopped.set()
+
+    def _guarded(self) -> None:
+        try:
+            self.run()
+        except OSError:
+            logger.exception("the demo cannot go on writing to %s", self.folder)
+
+    def _write(self, write: Write) -> None:
+        path = self.folder / write.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = write.content
+        if write.append:
+            with path.open("a", encoding="utf-8", newline="") as file:
+                file.write(text)
+        elif self.replace:
+            # A name that no reader takes for a checkpoint, in the same folder so that the rename is atomic.
+            beside = path.with_name(f".{path.name}.tmp")
+            beside.write_text(text, encoding="utf-8", newline="")
+            beside.replace(path)
+        else:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                self._in_chunks(file.write, file.flush, text)
+
+    def _in_chunks(self, put: Callable[[str], object], flush: Callable[[], None], text: str) -> None:
+        """In a few chunks that reach the disk one by one, with a small pause before each."""
+        count = self._pauses.randint(1, 4)
+        size = len(text) // count + 1
+        for at in range(0, len(text), size):
+            if self._pause > 0:
+                time.sleep(self._pauses.uniform(0, self._pause))
+            put(text[at : at + size])
+            flush()
+
+
+def length(scenario: Scenario | str, seed: int) -> float:
+    """The length of a build in minutes of the virtual clock."""
+    start = datetime(2026, 1, 5, 9, tzinfo=UTC)
+    return max(step.minute for step in Simulation(scenario, seed, start=start, dry=True).steps())
+
+
+def write_instant(
+    folder: Path, scenario: Scenario | str = Scenario.SUCCESS, seed: int = 0, *, end: datetime | None = None
+) -> int:
+    """Write a whole build at once, as it stands at its end, with the times of a build of several hours.
+
+    Parameters
+    ----------
+    folder
+        The project, see `prepare`.
+    scenario, seed
+        Which build.
+    end
+        When the build ended, aware; by default a few minutes ago.
+
+    Returns
+    -------
+    int
+        The number of files.
+    """
+    finish = end or datetime.now(UTC) - ENDED_AGO
+    start = finish - timedelta(minutes=length(scenario, seed))
+    simulation = Simulation(scenario, seed, start=start)
+    files: dict[str, tuple[list[Write], datetime]] = {}
+    for step in simulation.steps():
+        for write in step.writes:
+            before = files[write.path][0] if write.append and write.path in files else []
+            files[write.path] = ([*before, write], simulation.time(step.minute))
+    for name, (writes, at) in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(write.content for write in writes), encoding="utf-8", newline="")
+        os.utime(path, (at.timestamp(), at.timestamp()))
+    return len(files)

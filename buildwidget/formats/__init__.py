@@ -1,0 +1,78 @@
+"""The files of a build: bytes → `Record`, one module for each shape.
+
+The shape is chosen by path, then by keys. A reader invents nothing: what a file does not say is None, an empty list or
+``unknown`` in its record, and an odd value is None with a warning. Only a file that is no JSON object at all, or holds
+nothing that any shape knows, is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from . import checkpoint, lock, orchestration, project, runtime, workflow
+from .decode import MAX_BYTES, decode_object
+from .record import CheckpointError, ItemWarning, Record, Shape, Tally
+from .shapes import shape_of, shape_of_keys
+from .values import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+__all__ = [
+    "MAX_BYTES",
+    "CheckpointError",
+    "ItemWarning",
+    "Record",
+    "Shape",
+    "Tally",
+    "parse",
+    "read",
+    "shape_of",
+]
+
+_READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
+    Shape.CHECKPOINT: checkpoint.read,
+    Shape.ORCHESTRATION: orchestration.read,
+    Shape.WORKFLOW: workflow.read_workflow,
+    Shape.POOL: workflow.read_pool,
+    Shape.RUNTIME: runtime.read,
+    Shape.LOCK: lock.read,
+    Shape.FEATURES: project.read_features,
+    Shape.PLAN: project.read_plan,
+    Shape.CURRENT_PHASE: project.read_current_phase,
+}
+
+
+def parse(path: str, raw: bytes, mtime: datetime) -> Record:
+    """What a file says.
+
+    Parameters
+    ----------
+    path
+        The file, relative to the project, with ``/``.
+    raw
+        Its bytes.
+    mtime
+        Its modification time, aware: the last resort for a file that does not say when it was written.
+
+    Raises
+    ------
+    CheckpointError
+        If the bytes are not one JSON object, or neither the path nor the keys tell its shape. Nothing else is raised,
+        whatever the bytes.
+    """
+    return read(path, decode_object(path, raw), mtime)
+
+
+def read(path: str, data: dict[str, Any], mtime: datetime) -> Record:
+    """The record of a file that is decoded already. ``data`` is not changed."""
+    shape = shape_of_keys(data, shape_of(path))
+    if shape is None:
+        keys = ", ".join(repr(key[:40]) for key in list(data)[:5]) or "none"
+        reason = f"no file of a build: it has none of the keys that tell its kind (its keys: {keys})"
+        raise CheckpointError(path, reason, "$", "wrong_shape")
+    reader = Reader(path, mtime)
+    record = _READERS[shape](data, reader)
+    record.warnings = reader.warnings
+    return record

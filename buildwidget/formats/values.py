@@ -1,0 +1,347 @@
+"""Lenient reading of single values: what a writer meant, or None and a warning that says what was written.
+
+One `Reader` reads one file. It knows the item at hand, so that a warning can name it, and it bounds everything: a file
+can be hostile, and the live state that is made of it travels to every face.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any, Final, TypeGuard
+
+from ..model import TsSource
+from .record import ItemWarning
+
+__all__ = [
+    "MAX_ITEMS",
+    "MAX_NAME",
+    "MAX_TEXT",
+    "MAX_WARNINGS",
+    "Reader",
+    "as_dict",
+    "as_list",
+    "is_dict",
+    "is_list",
+    "parse_time",
+    "time_of_name",
+]
+
+MAX_NAME: Final = 1_000  # characters of a name, an id, a path
+MAX_TEXT: Final = 10_000  # characters of a description, an error, a text in the metadata
+MAX_ITEMS: Final = 10_000  # items of a list
+MAX_WARNINGS: Final = 20  # warnings about one file
+MAX_DEPTH: Final = 12  # levels of metadata
+MAX_NODES: Final = 100_000  # values of metadata in one file
+MAX_SAFE_INT: Final = 2**53  # beyond it JavaScript and float lose digits, so such a number is kept as text
+_BIGGEST: Final = 1e15  # of an amount (minutes, milliseconds, counts): more is no measurement
+
+_EPOCH_TEXT: Final = re.compile(r"\d{9,17}(\.\d+)?")
+_NAME_TIME: Final = re.compile(r"(\d{8})_(\d{6})(?:_(\d{1,6}))?")
+_FIRST_EPOCH: Final = 1e8  # 1973 in seconds: smaller numbers are counters or zeros, not times
+_MS_EPOCH: Final = 1e11  # 1973 in milliseconds, the year 5138 in seconds
+
+_TRUE: Final = frozenset({"true", "yes", "pass", "passed", "passing", "done", "complete", "completed"})
+_FALSE: Final = frozenset({"false", "no", "fail", "failed", "failing", "pending", "todo", "not_started", "in_progress"})
+
+
+def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether ``value`` is a JSON object."""
+    return type(value) is dict
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether ``value`` is a JSON list."""
+    return type(value) is list
+
+
+def as_dict(value: object) -> dict[str, Any]:
+    """``value`` if it is a JSON object, else an empty one."""
+    return value if is_dict(value) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """``value`` if it is a JSON list, else an empty one."""
+    return value if is_list(value) else []
+
+
+def parse_time(value: object) -> tuple[datetime, TsSource] | None:
+    """A time as an aware UTC datetime and how far it can be trusted, or None if it is not a time.
+
+    Reads ISO 8601 with and without a zone (without: the local time of this machine, as the writers mean it), a date
+    alone (its first moment, local), and seconds or milliseconds since 1970, also as text.
+    """
+    if type(value) is str:
+        text = value.strip()
+        if not text or len(text) > 40:
+            return None
+        if text[4:5] != "-" and _EPOCH_TEXT.fullmatch(text):
+            value = float(text)
+        else:
+            try:
+                moment = datetime.fromisoformat(text)
+                source = TsSource.ASSUMED_LOCAL if moment.tzinfo is None else TsSource.FILE
+                return moment.astimezone(UTC), source
+            except (ValueError, OverflowError, OSError):
+                return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+        if not seconds >= _FIRST_EPOCH:
+            return None
+        return datetime.fromtimestamp(seconds / 1000 if seconds >= _MS_EPOCH else seconds, UTC), TsSource.FILE
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def time_of_name(name: str) -> datetime | None:
+    """The local time in a checkpoint's id (``checkpoint_20251117_213005_705272``), as UTC; None if there is none."""
+    found = _NAME_TIME.search(name[:MAX_NAME])
+    if found is None:
+        return None
+    day, clock, fraction = found.groups(default="")
+    try:
+        return datetime.strptime(day + clock + fraction.ljust(6, "0"), "%Y%m%d%H%M%S%f").astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def shown(value: object) -> str:
+    """A value as a warning shows it: short, on one line."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INT:
+        return "a huge number"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value[:41] if isinstance(value, str) else value)
+    return text if len(text) <= 42 else text[:40] + "…" + text[-1:]
+
+
+class Reader:
+    """Reads the values of one file and collects warnings about them.
+
+    Parameters
+    ----------
+    path
+        The file, relative to the project.
+    mtime
+        Its modification time, aware.
+    """
+
+    def __init__(self, path: str, mtime: datetime) -> None:
+        self.path, self.mtime = path, mtime.astimezone(UTC)
+        self._kind, self._id = "", ""
+        self._warnings: list[ItemWarning] = []
+        self._more = 0
+        self._nodes = MAX_NODES
+
+    @property
+    def warnings(self) -> list[ItemWarning]:
+        """At most `MAX_WARNINGS`, and one that counts the rest."""
+        more = [ItemWarning("more_warnings", f"and {self._more} more")] if self._more else []
+        return self._warnings + more
+
+    def at(self, kind: str = "", id_: str = "") -> None:
+        """From now on, warnings are about this item (none: about the file itself)."""
+        self._kind, self._id = kind, id_
+
+    def warn(self, code: str, message: str) -> None:
+        """Note something a person should know. The item at hand is named."""
+        if len(self._warnings) >= MAX_WARNINGS:
+            self._more += 1
+            return
+        if self._kind:
+            name = self._id if len(self._id) <= 60 else self._id[:59] + "…"
+            message = f"{self._kind} {name}: {message}"
+        self._warnings.append(ItemWarning(code, message))
+
+    def odd(self, field: str, value: object, expected: str) -> None:
+        """Note a value that was read as null."""
+        self.warn("odd_value", f"{field} is {shown(value)}, expected {expected}; read as unknown")
+
+    # Texts
+
+    def text(self, value: object, field: str, limit: int = MAX_NAME) -> str | None:
+        """A text; a number or a truth value as JSON writes it; a longer text than ``limit`` cut, with a warning."""
+        if type(value) is str:
+            return value if len(value) <= limit else self._cut(value, field, limit)
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | float):
+            return self.ident(value)
+        self.odd(field, value, "a text")
+        return None
+
+    def _cut(self, value: str, field: str, limit: int) -> str:
+        self.warn("cut", f"{field} has {len(value):,} characters; {limit:,} are kept")
+        return value[: limit - 1] + "…"
+
+    def ident(self, value: object) -> str | None:
+        """An id: text, or a number as a person writes it (5.0 is ``5``). None for anything else, and for ``""``."""
+        if type(value) is str:
+            return (value if len(value) <= MAX_NAME else self._cut(value, "id", MAX_NAME)) or None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return None
+            return str(int(value)) if value.is_integer() and abs(value) <= MAX_SAFE_INT else repr(value)
+        return str(value)
+
+    def texts(self, value: object, field: str, limit: int = MAX_NAME) -> list[str]:
+        """A list of texts. A single text is a list of one; an object stands for its ``name``, ``path`` or ``id``."""
+        if not is_list(value):
+            if value is None:
+                return []
+            if type(value) is str and value:
+                return [self.text(value, field, limit) or ""]
+            if value not in ("", {}):
+                self.odd(field, value, "a list of texts")
+            return []
+        result: list[str] = []
+        for entry in self.bounded(value, field):
+            if type(entry) is str and len(entry) <= limit:
+                result.append(entry)
+                continue
+            inner = as_dict(entry)
+            said = next((inner[key] for key in ("message", "id", "name", "path") if key in inner), entry)
+            text = self.text(said, f"an entry of {field}", limit)
+            if text is not None:
+                result.append(text)
+        return result
+
+    def bounded(self, value: list[Any], field: str) -> list[Any]:
+        """At most `MAX_ITEMS` entries, with a warning if there were more."""
+        if len(value) <= MAX_ITEMS:
+            return value
+        self.warn("too_many", f"{field} has {len(value):,} entries; {MAX_ITEMS:,} are read")
+        return value[:MAX_ITEMS]
+
+    # Numbers and truth values
+
+    def number(self, value: object, field: str) -> float | None:
+        """A finite amount that is not negative, or None with a warning."""
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _BIGGEST:
+            return float(value)
+        self.odd(field, value, "a number from 0")
+        return None
+
+    def count(self, value: object, field: str) -> int | None:
+        """A whole number that is not negative, or None with a warning."""
+        if type(value) is int and 0 <= value <= _BIGGEST:
+            return value
+        if value is None:
+            return None
+        if type(value) is float and 0 <= value <= _BIGGEST and value.is_integer():
+            return int(value)
+        self.odd(field, value, "a whole number from 0")
+        return None
+
+    def progress(self, value: object) -> float | None:
+        """A percentage clamped to 0 to 100. Outside: a warning. Not a finite number: None with a warning."""
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+            self.odd("progress", value, "a number from 0 to 100")
+            return None
+        if not 0 <= value <= 100:
+            near = 0 if value < 0 else 100
+            self.warn("out_of_range", f"progress is {shown(value)}, outside 0 to 100; read as {near}")
+            return float(near)
+        return float(value)
+
+    def truth(self, value: object, field: str) -> bool | None:
+        """True or False, also as 0 and 1 or as a word; None with a warning for anything else."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float) and value in (0, 1):
+            return bool(value)
+        if type(value) is str and len(value) <= 20:
+            word = value.strip().lower().replace(" ", "_").replace("-", "_")
+            if word in _TRUE or word in _FALSE:
+                return word in _TRUE
+        self.odd(field, value, "true or false")
+        return None
+
+    # Times
+
+    def time(self, value: object, field: str) -> datetime | None:
+        """A time as aware UTC, or None, with a warning if something else was written."""
+        if value is None or value == "":
+            return None
+        found = parse_time(value)
+        if found is None:
+            self.odd(field, value, "a time")
+            return None
+        return found[0]
+
+    def file_time(self, value: object, field: str, *names: object) -> tuple[datetime, TsSource]:
+        """The time of the file: what it states, else what a name says, else its modification time."""
+        if value is not None and value != "":
+            found = parse_time(value)
+            if found is not None:
+                return found
+            self.odd(field, value, "a time")
+        for name in names:
+            if type(name) is str:
+                moment = time_of_name(name)
+                if moment is not None:
+                    return moment, TsSource.FILENAME
+        return self.mtime, TsSource.MTIME
+
+    # What nobody knows
+
+    def metadata(self, own: object, unknown: dict[str, Any]) -> dict[str, Any]:
+        """An item's own ``metadata`` and its unknown keys in one object, bounded.
+
+        Where both have a key, the item's own metadata keeps it, and the other one gets an underscore.
+        """
+        if not own and not unknown:
+            return {}
+        merged = dict(own) if is_dict(own) else {} if own is None else {"metadata": own}
+        for key, value in unknown.items():
+            name = key
+            while name in merged:
+                name += "_"
+            merged[name] = value
+        return self.clean(merged)
+
+    def clean(self, value: Any, depth: int = 0) -> Any:
+        """A JSON value that is safe to keep and to send: bounded, finite, and exact in JavaScript."""
+        self._nodes -= 1
+        if isinstance(value, str):
+            return value if len(value) <= MAX_TEXT else self._cut(value, "a text in the metadata", MAX_TEXT)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return value if -MAX_SAFE_INT <= value <= MAX_SAFE_INT else str(value)
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if depth >= MAX_DEPTH or self._nodes <= 0:
+            what = "is nested too deeply" if depth >= MAX_DEPTH else "is too big"
+            self.warn("cut", f"the metadata {what}; a part was left out")
+            return "…"
+        if not is_dict(value):
+            listed = self.bounded(as_list(value), "a list in the metadata")
+            return [self.clean(entry, depth + 1) for entry in listed]
+        entries = self.bounded(list(value.items()), "an object in the metadata")
+        return {
+            key if len(key) <= MAX_NAME else key[: MAX_NAME - 1] + "…": self.clean(entry, depth + 1)
+            for key, entry in entries
+        }
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond what a float holds
+        return True

@@ -1,0 +1,85 @@
+"""The present state as pandas DataFrames. pandas is imported when the first frame is made, not before."""
+
+from __future__ import annotations
+
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, Final
+
+from . import model
+from .model import State, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TABLES", "checklist", "frame", "table"]
+
+TABLES: Final[dict[str, type]] = {
+    "components": model.Component,
+    "features": model.Feature,
+    "tasks": model.Task,
+    "phases": model.Phase,
+    "checkpoints": model.Checkpoint,
+    "context": model.ContextFile,
+    "warnings": model.BuildWarning,
+}
+
+_DTYPES: Final[dict[str, str]] = {
+    "str": "string",
+    "str | None": "string",
+    "float": "float64",
+    "float | None": "Float64",
+    "int": "Int64",
+    "int | None": "Int64",
+    "bool": "boolean",
+    "bool | None": "boolean",
+    "datetime | None": "datetime64[us, UTC]",
+}
+
+
+def frame(cls: type, rows: list[Any], **attrs: Any) -> pd.DataFrame:
+    """Records of one type as a frame: one row each, one column per field, with dtypes also when empty.
+
+    Times are ``datetime64[us, UTC]``; ``status`` is an ordered categorical in the order of an item's life; text and
+    numbers use pandas' nullable dtypes (None becomes NA); lists and mappings stay Python objects.
+
+    Parameters
+    ----------
+    cls
+        The record type.
+    rows
+        Records of that type.
+    **attrs
+        Kept in ``DataFrame.attrs``.
+    """
+    import pandas as pd
+
+    hints: dict[str, str] = get_annotations(cls)
+    columns: dict[str, Any] = {}
+    names: tuple[str, ...] = getattr(cls, "__struct_fields__")  # noqa: B009 (any record type has it)
+    for name in names:
+        values = [getattr(row, name) for row in rows]
+        hint = hints[name]
+        if hint == "Status":
+            columns[name] = pd.Categorical([str(v) for v in values], categories=[str(s) for s in Status], ordered=True)
+        elif hint in _DTYPES:
+            columns[name] = pd.Series(values, dtype=_DTYPES[hint])
+        else:
+            columns[name] = pd.Series([str(v) if hint == "TsSource" else v for v in values], dtype=object)
+    out = pd.DataFrame(columns)
+    out.attrs.update(attrs)
+    return out
+
+
+def table(state: State, name: str, **attrs: Any) -> pd.DataFrame:
+    """One table of the state (a name of `TABLES`) as a frame, a row per item."""
+    return frame(TABLES[name], getattr(state, name), **attrs)
+
+
+def checklist(state: State) -> pd.DataFrame:
+    """Every line of every feature's checklist: ``feature_id, id, name, completed, timestamp``."""
+    lines = [(feature.feature_id, line) for feature in state.features for line in feature.tasks]
+    out = frame(model.ChecklistTask, [line for _, line in lines])
+    import pandas as pd
+
+    out.insert(0, "feature_id", pd.Series([feature_id for feature_id, _ in lines], dtype="string"))
+    return out

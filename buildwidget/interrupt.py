@@ -1,0 +1,59 @@
+"""Ctrl-C, a closed terminal and ``kill``, in order: everything that was started is ended before the program is."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+__all__ = ["Interrupts"]
+
+SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Interrupts:
+    """Turns the signals that end a program into an event, so that no moment is a wrong one.
+
+    Inside `raising`, they raise KeyboardInterrupt as well, for calls that cannot watch an event.
+
+    Attributes
+    ----------
+    stop : threading.Event
+        Set by the first signal.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._raise = False
+        self._before: dict[Any, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop.set()
+        if self._raise:
+            self._raise = False
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """While inside, a signal also raises KeyboardInterrupt; at once if one came before."""
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+        self._raise = True
+        try:
+            yield
+        finally:
+            self._raise = False

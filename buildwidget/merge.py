@@ -1,0 +1,374 @@
+"""Many files, one build: what each file says, put together by published rules. Pure: no files, no clock.
+
+The rules
+---------
+- A file is compared with *its own* last contribution. Reading it again with the same content changes nothing.
+- Components, and features, come from the newest checkpoint (time, then id) that is not rolled back and holds any; an
+  empty list never removes. ``features.json`` and other files add to them.
+- The same kind and id in several files: the newest wins, field by field. Ties go to the checkpoint, then
+  ``features.json``, then the orchestration state. A field that is None, empty or unknown was not said.
+- An item is removed when no source holds it any more.
+- The build's percentage is the first that is known of: components and features; the orchestration state; the lock of
+  the present phase; ``orchestration.json``; workflows and pools. Its status follows the same source. When nothing is
+  known, the newest checkpoint's own verdict stands.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from . import progress as pg
+from .formats.record import Record, Shape, Tally
+from .model import BuildStatus, BuildWarning, Checkpoint, Component, Counts, Feature, Phase, Progress, Session, Status
+from .state import KINDS, Delta
+
+__all__ = ["Merge"]
+
+_Key = tuple[str, str]  # (kind, id)
+
+_RANK: Final = {Shape.CHECKPOINT: 3, Shape.FEATURES: 2, Shape.ORCHESTRATION: 1}
+_UNSAID: Final[tuple[Any, ...]] = (None, "", [], {}, Status.UNKNOWN)
+_TOGETHER: Final = ("status", "status_raw", "progress")  # one source decides all three
+
+
+class _Said(msgspec.Struct, frozen=True, eq=False):
+    """One source's word on one item, and when it said so."""
+
+    time: datetime
+    rank: int
+    path: str
+    item: Any
+
+
+class Merge:
+    """Keeps what every file last said and works out what that means for the whole.
+
+    Parameters
+    ----------
+    project
+        The name shown when no file gives one.
+    """
+
+    def __init__(self, project: str = "") -> None:
+        self._default_project = project
+        self._records: dict[Shape, dict[str, Record]] = {shape: {} for shape in Shape}
+        self._shape: dict[str, Shape] = {}
+        self._said: dict[_Key, dict[str, _Said]] = {}
+        self._merged: dict[str, dict[str, Any]] = {kind: {} for kind, _, _ in KINDS.values()}
+        self._by_path: dict[str, set[_Key]] = {}
+        self._holders: dict[str, list[tuple[datetime, str, str]]] = {"component": [], "feature": []}
+        self._chosen: dict[str, str | None] = {"component": None, "feature": None}
+        self._checkpoints: list[tuple[datetime, str, str]] = []  # all that are not rolled back
+        self._versions: Counter[str] = Counter()
+        self._files: Counter[str] = Counter()
+        self._warnings: dict[str, dict[str, str]] = {}
+        self._failures: dict[str, BuildWarning] = {}
+
+    # -- in -------------------------------------------------------------------------------------------------------
+
+    def update(self, changes: Iterable[tuple[str, Record | BuildWarning | None]]) -> Delta:
+        """Take in what some files say now, and give what may have changed in the build.
+
+        Parameters
+        ----------
+        changes
+            Pairs of a path and its `Record`; a `BuildWarning` for a file that cannot be read (its last good record
+            stays); None for a file that is gone.
+        """
+        touched: set[_Key] = set()
+        delta = Delta()
+        rebuilt = False
+        for path, said in changes:
+            if isinstance(said, BuildWarning):
+                if self._failures.get(path) != said:
+                    self._clear_failure(path, delta, but=said.code)
+                    self._failures[path] = said
+                    delta.warnings.append((said, False))
+                continue
+            self._clear_failure(path, delta)
+            old = self._records[self._shape[path]].pop(path) if path in self._shape else None
+            if said is None:
+                self._shape.pop(path, None)
+            else:
+                self._shape[path] = said.shape
+                self._records[said.shape][path] = said
+            if said == old:
+                continue
+            rebuilt = True
+            self._reindex(path, old, said)
+            if said is not None and said.runtime is not None:
+                delta.runtime = said.runtime
+            self._contribute(path, said, touched)
+            self._warn(path, said, delta)
+        if rebuilt:
+            self._choose(touched)
+        for key in sorted(touched):
+            self._resolve(key, delta)
+        delta.items.sort(key=_order)
+        delta.progress, delta.session = self._overall()
+        return delta
+
+    def _clear_failure(self, path: str, delta: Delta, but: str | None = None) -> None:
+        failure = self._failures.pop(path, None)
+        if failure is not None and failure.code != but:
+            delta.warnings.append((failure, True))
+
+    def _warn(self, path: str, said: Record | None, delta: Delta) -> None:
+        found: dict[str, list[str]] = {}
+        for warning in said.warnings if said else ():
+            found.setdefault(warning.code, []).append(warning.message)
+        new = {c: m[0] + (f" (and {len(m) - 1} more)" if len(m) > 1 else "") for c, m in found.items()}
+        old = self._warnings.pop(path, {})
+        if new:
+            self._warnings[path] = new
+        for code, message in new.items():
+            if old.get(code) != message:
+                delta.warnings.append((BuildWarning(file_path=path, code=code, message=message), False))
+        for code in old.keys() - new.keys():
+            delta.warnings.append((BuildWarning(file_path=path, code=code, message=old[code]), True))
+
+    def _reindex(self, path: str, old: Record | None, new: Record | None) -> None:
+        """Keep the ordered lists of checkpoints, and the count of files they made, current."""
+        for record, add in ((old, False), (new, True)):
+            if record is None or record.checkpoint is None:
+                continue
+            entry = (record.time, record.checkpoint.checkpoint_id, path)
+            if record.checkpoint.status == "rolled_back":
+                continue
+            _change(self._checkpoints, entry, add)
+            if record.components:
+                _change(self._holders["component"], entry, add)
+            if record.features:
+                _change(self._holders["feature"], entry, add)
+            made = set(record.checkpoint.files_created)
+            if add:
+                self._files.update(made)
+            else:
+                self._files.subtract(made)
+                for name in made:
+                    if self._files[name] <= 0:
+                        del self._files[name]
+
+    def _contribute(self, path: str, record: Record | None, touched: set[_Key]) -> None:
+        """Replace what ``path`` said about tasks, phases and so on. Checkpoints' own items wait for `_choose`."""
+        items: list[Any] = []
+        if record is not None:
+            items += record.tasks
+            items += record.phases
+            if record.checkpoint is not None:
+                items.append(record.checkpoint)
+            if record.shape is not Shape.CHECKPOINT:
+                items += record.components
+                items += record.features
+        self._say(path, record, items, touched)
+
+    def _choose(self, touched: set[_Key]) -> None:
+        """Let the newest checkpoint that holds any speak for all checkpoints, for components and for features."""
+        for kind, attribute in (("component", "components"), ("feature", "features")):
+            holders = self._holders[kind]
+            path = holders[-1][2] if holders else None
+            record = self._record(path) if path else None
+            self._say(f"*checkpoint:{kind}", record, list(getattr(record, attribute)) if record else [], touched)
+            self._chosen[kind] = path
+
+    def _say(self, source: str, record: Record | None, items: list[Any], touched: set[_Key]) -> None:
+        old_keys = self._by_path.get(source, set())
+        new_keys: set[_Key] = set()
+        rank = _RANK.get(record.shape, 0) if record else 0
+        for item in items:
+            kind, id_field, _ = KINDS[type(item)]
+            key = (kind, getattr(item, id_field))
+            new_keys.add(key)
+            voices = self._said.setdefault(key, {})
+            before = voices.get(source)
+            if before is None or before.item != item:
+                assert record is not None
+                voices[source] = _Said(record.time, rank, source, item)
+                touched.add(key)
+        for key in old_keys - new_keys:
+            del self._said[key][source]
+            touched.add(key)
+        if new_keys:
+            self._by_path[source] = new_keys
+        else:
+            self._by_path.pop(source, None)
+
+    def _resolve(self, key: _Key, delta: Delta) -> None:
+        voices = self._said.get(key)
+        if not voices:
+            self._said.pop(key, None)
+            if self._merged[key[0]].pop(key[1], None) is not None:
+                delta.removed.append(key)
+            return
+        merged = self._merged[key[0]]
+        ordered = sorted(voices.values(), key=lambda s: (s.time, s.rank, s.path))
+        item = ordered[-1].item
+        if isinstance(item, Checkpoint):
+            before = merged.get(key[1])
+            if before is None or msgspec.structs.replace(before, version=1) != item:
+                self._versions[key[1]] += 1
+            item = msgspec.structs.replace(item, version=self._versions[key[1]])
+        elif len(ordered) > 1:
+            item = ordered[0].item
+            for voice in ordered[1:]:
+                item = _overlay(item, voice.item)
+        if merged.get(key[1]) != item:
+            merged[key[1]] = item
+            delta.items.append(item)
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+
+    def _overall(self) -> tuple[Progress, Session]:
+        by_kind = {kind: list(items.values()) for kind, items in self._merged.items() if kind != "checkpoint"}
+        components: list[Component] = by_kind["component"]
+        features: list[Feature] = by_kind["feature"]
+        newest = self._newest()
+        total, completed, percent, status, source = self._verdict(components, features, newest)
+        phase = self._present_phase()
+        progress = Progress(
+            total=total,
+            completed=completed,
+            percent=percent,
+            status=status,
+            current_component=_current(components, "component_id"),
+            current_feature=_current(features, "feature_id"),
+        )
+        others = self._of(*(shape for shape in Shape if shape is not Shape.CHECKPOINT))
+        starts = [i.started_at for k in ("component", "task", "phase") for i in by_kind[k] if i.started_at]
+        starts += [r.started_at for r in others if r.started_at]
+        ends = [r.ended_at or r.time for r in others]
+        if self._checkpoints:
+            starts.append(self._checkpoints[0][0])
+            ends.append(self._checkpoints[-1][0])
+        over = status in (BuildStatus.COMPLETED, BuildStatus.FAILED)
+        projects = [r.project for r in others if r.project]
+        session = Session(
+            project=projects[-1] if projects else self._default_project,
+            status=status,
+            status_source=source,
+            phase=phase or (newest.phase if newest else None) or self._workflow_phase(),
+            started_at=min(starts) if starts else None,
+            ended_at=max(ends) if over and ends else None,
+            counts=Counts(
+                **{f"{kind}s": len(items) for kind, items in self._merged.items()},
+                files=len(self._files),
+                warnings=sum(map(len, self._warnings.values())) + len(self._failures),
+            ),
+        )
+        return progress, session
+
+    def _newest(self) -> Record | None:
+        return self._record(self._checkpoints[-1][2]) if self._checkpoints else None
+
+    def _record(self, path: str) -> Record:
+        return self._records[self._shape[path]][path]
+
+    def _of(self, *shapes: Shape) -> list[Record]:
+        """The records of these shapes, oldest first."""
+        return sorted((r for s in shapes for r in self._records[s].values()), key=lambda r: (r.time, r.path))
+
+    def _workflow_phase(self) -> str | None:
+        return next((r.phase for r in reversed(self._of(Shape.WORKFLOW)) if r.phase), None)
+
+    def _present_phase(self) -> str | None:
+        phases: list[Phase] = list(self._merged["phase"].values())
+        named = [r.present_phase for r in self._of(Shape.CURRENT_PHASE) if r.present_phase]
+        if named:
+            return named[-1]
+        running = [p for p in phases if p.status is Status.IN_PROGRESS and p.updated_at]
+        dated = running or [p for p in phases if p.updated_at]
+        return max(dated, key=lambda p: (p.updated_at, p.phase_id)).phase_id if dated else None
+
+    def _verdict(
+        self, components: list[Component], features: list[Feature], newest: Record | None
+    ) -> tuple[int | None, int | None, float | None, BuildStatus, str]:
+        """(total, completed, percent, status, source) of the build, by the published order of sources."""
+        if components or features:
+            items = [*components, *features]
+            overall = pg.overall_percentage(components, features)
+            percent = None if overall is None else pg.rounded(overall)
+            phase = newest.phase if newest else None
+            status, rule = pg.build_status((i.status for i in items), percent=percent, phase=phase)
+            if status is BuildStatus.PENDING and percent:
+                status, rule = BuildStatus.IN_PROGRESS, "partly done"  # between two items, nothing is running
+            done = sum(i.status is Status.COMPLETED for i in items)
+            return len(items), done, percent, status, f"components_and_features:{rule}"
+        present = self._present_phase()
+        locks = [r for r in self._of(Shape.LOCK) if present is None or any(p.phase_id == present for p in r.phases)]
+        for source, records in (
+            ("orchestration_state", self._of(Shape.ORCHESTRATION)),
+            ("lock", locks),
+            ("orchestration", self._of(Shape.PLAN)),
+        ):
+            for record in reversed(records):
+                if record.percent is not None:
+                    tally = record.tally or Tally()
+                    label = f"{source}:{record.status_source}"
+                    return tally.total, tally.completed, record.percent, record.status, label
+        tallies = [r.tally for r in self._of(Shape.WORKFLOW, Shape.POOL) if r.tally and r.tally.total]
+        if tallies:
+            total = sum(t.total or 0 for t in tallies)
+            done = sum(t.completed or 0 for t in tallies)
+            failed = sum(t.failed for t in tallies)
+            percent = pg.rounded(100 * done / total)
+            if done + failed >= total:
+                status = BuildStatus.FAILED if failed else BuildStatus.COMPLETED
+            else:
+                status = BuildStatus.IN_PROGRESS if done + failed else BuildStatus.PENDING
+            return total, done, percent, status, "workflows:counts"
+        for record in [newest, *reversed(self._of(Shape.LOCK, Shape.PLAN, Shape.CURRENT_PHASE, Shape.RUNTIME))]:
+            if record is not None and record.status is not BuildStatus.UNKNOWN:
+                return None, None, record.percent, record.status, f"{record.shape}:{record.status_source}"
+        return None, None, None, BuildStatus.UNKNOWN, ""
+
+
+def _order(item: Any) -> tuple[int, Any, str]:
+    """Items of one batch go out as people read them: checkpoints by time, then the rest."""
+    kind, id_field, _ = KINDS[type(item)]
+    rank = ("phase", "component", "feature", "task", "checkpoint").index(kind)
+    at = item.created_at.timestamp() if kind == "checkpoint" and item.created_at else 0.0
+    return (rank, at, getattr(item, id_field))
+
+
+def _change(entries: list[tuple[datetime, str, str]], entry: tuple[datetime, str, str], add: bool) -> None:
+    if add:
+        insort(entries, entry)
+        return
+    at = bisect_left(entries, entry)
+    if at < len(entries) and entries[at] == entry:
+        del entries[at]
+
+
+def _overlay(older: Any, newer: Any) -> Any:
+    """The older record with every field that the newer one says."""
+    said: dict[str, Any] = {}
+    has_status = getattr(newer, "status_raw", None) is not None or bool(getattr(newer, "progress", 0))
+    for name in newer.__struct_fields__:
+        value = getattr(newer, name)
+        if name in _TOGETHER:
+            if has_status:
+                said[name] = value
+        elif name == "metadata":
+            said[name] = {**older.metadata, **value}
+        elif value not in _UNSAID:
+            said[name] = value
+    return msgspec.structs.replace(older, **said)
+
+
+def _current(items: list[Any], id_field: str) -> str | None:
+    """The id of the item in progress that started last."""
+    running = [i for i in items if i.status is Status.IN_PROGRESS]
+    if not running:
+        return None
+
+    def key(item: Any) -> tuple[float, str]:
+        started = getattr(item, "started_at", None)
+        return (started.timestamp() if started else 0.0, getattr(item, id_field))
+
+    return getattr(max(running, key=key), id_field)

@@ -1,0 +1,301 @@
+"""How far a build is: counts, percentages and the status of a file. Pure arithmetic, no files and no clock.
+
+The formulas, in one place:
+
+- *Item percentage*: 100 if completed; else its own ``progress``, clamped to 0 to 100; else the share of its checklist
+  that is completed; else 0.
+- *Completion percentage* of a list: the mean of the items' percentages. Skipped and cancelled items do not count; a
+  list with nothing else is 100; an empty list is 0.
+- *Overall percentage*: 0.6 of the components' percentage + 0.4 of the features'; one alone if the other is absent; if
+  both are absent, tasks done / (tasks total - tasks skipped); None, never 0, when nothing is known.
+- *Status*: `build_status`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from .model import BuildStatus, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "COMPONENT_WEIGHT",
+    "FEATURE_WEIGHT",
+    "build_status",
+    "calculate_completion_percentage",
+    "item_percentage",
+    "item_stats",
+    "map_status",
+    "overall_percentage",
+    "phase_status",
+    "rounded",
+    "task_percentage",
+]
+
+COMPONENT_WEIGHT: Final = 0.6
+FEATURE_WEIGHT: Final = 0.4
+
+_WORDS: Final[dict[str, Status]] = {
+    word: status
+    for status, words in {
+        Status.NOT_STARTED: "not_started pending planned todo ready queued discovered created",
+        Status.IN_PROGRESS: "in_progress active running executing dispatched in_development",
+        Status.COMPLETED: "completed complete done finalized production_ready phase_complete",
+        Status.ERROR: "error failed timeout",
+        Status.BLOCKED: "blocked",
+        Status.SKIPPED: "skipped",
+        Status.CANCELLED: "cancelled",
+        Status.PAUSED: "paused",
+    }.items()
+    for word in words.split()
+}
+_SEPARATORS: Final = re.compile(r"[\s_-]+")
+_LONGEST_WORD: Final = 40
+
+_PHASE_WORDS: Final[dict[str, BuildStatus]] = {
+    **{
+        word: {
+            Status.NOT_STARTED: BuildStatus.PENDING,
+            Status.IN_PROGRESS: BuildStatus.IN_PROGRESS,
+            Status.COMPLETED: BuildStatus.COMPLETED,
+            Status.ERROR: BuildStatus.FAILED,
+        }[status]
+        for word, status in _WORDS.items()
+        if status in (Status.NOT_STARTED, Status.IN_PROGRESS, Status.COMPLETED, Status.ERROR)
+    },
+    "start": BuildStatus.IN_PROGRESS,
+    "started": BuildStatus.IN_PROGRESS,
+}
+
+_FINAL: Final = frozenset({Status.COMPLETED, Status.ERROR, Status.SKIPPED, Status.CANCELLED})
+_UNCOUNTED: Final = frozenset({Status.SKIPPED, Status.CANCELLED})
+_SETTLED: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
+
+# The name of a status in the statistics: the original ones, and for the rest the status itself.
+_STAT_KEYS: Final[dict[Status, str]] = {
+    Status.COMPLETED: "completed",
+    Status.IN_PROGRESS: "in_progress",
+    Status.NOT_STARTED: "pending",
+    Status.ERROR: "failed",
+    Status.BLOCKED: "blocked",
+    Status.SKIPPED: "skipped",
+    Status.CANCELLED: "cancelled",
+    Status.PAUSED: "paused",
+    Status.UNKNOWN: "unknown",
+}
+
+
+def _normal(word: str) -> str:
+    return _SEPARATORS.sub("_", word.strip()).lower()
+
+
+def map_status(word: object) -> Status:
+    """The status that a written word means.
+
+    Case, ``-``, spaces and ``_`` do not matter. A word nobody knows, or something that is not a word, is ``UNKNOWN``.
+    """
+    if type(word) is not str:
+        return word if type(word) is Status else Status.UNKNOWN
+    status = _WORDS.get(word)
+    if status is None and len(word) <= _LONGEST_WORD:
+        status = _WORDS.get(_normal(word))
+    return status or Status.UNKNOWN
+
+
+def rounded(percent: float) -> float:
+    """A percentage with one decimal. What is not finished never rounds to 100, and what has begun never to 0."""
+    if percent >= 100 or percent <= 0:
+        return 100.0 if percent > 0 else 0.0
+    return min(max(round(percent, 1), 0.1), 99.9)
+
+
+def _clamped(value: object) -> float | None:
+    """A number within 0 to 100, or None for what is not a finite number."""
+    if type(value) is float:
+        if not math.isfinite(value):
+            return None
+    elif type(value) is not int:  # a truth value is none
+        return None
+    return 0.0 if value <= 0 else 100.0 if value >= 100 else float(value)
+
+
+def _get(item: Any, name: str) -> Any:
+    """A field of a record or of a dict."""
+    return cast("dict[str, Any]", item).get(name) if isinstance(item, dict) else getattr(item, name, None)
+
+
+def _done(task: Any) -> bool:
+    flag = _get(task, "completed")
+    if flag is None:
+        flag = _get(task, "status")
+    return flag is True or map_status(flag) is Status.COMPLETED
+
+
+def item_percentage(status: Status, own_progress: object = None, tasks: Sequence[Any] = ()) -> float:
+    """How far one item is, from 0 to 100.
+
+    100 if it is completed; else its own progress, clamped to 0 to 100; else the share of its tasks that are completed;
+    else 0. A progress that is not a finite number (text, NaN, an infinity, a truth value) is no progress.
+
+    Parameters
+    ----------
+    status
+        The item's status.
+    own_progress
+        What the file states, or None.
+    tasks
+        The item's checklist: records or dicts with ``completed``.
+    """
+    if status is Status.COMPLETED:
+        return 100.0
+    own = _clamped(own_progress)
+    if own is not None:
+        return own
+    return 100.0 * sum(map(_done, tasks)) / len(tasks) if tasks else 0.0
+
+
+def _status_of(item: Any) -> Status:
+    return map_status(_get(item, "status"))
+
+
+def _percentage_of(item: Any, status: Status) -> float:
+    if not isinstance(item, dict):
+        # A record's progress is already its percentage: whoever made it has applied the rule.
+        return 100.0 if status is Status.COMPLETED else getattr(item, "progress", 0.0)
+    tasks = _get(item, "tasks")
+    checklist = cast("list[Any]", tasks) if isinstance(tasks, list) else ()
+    return item_percentage(status, _get(item, "progress"), checklist)
+
+
+def calculate_completion_percentage(components: Iterable[Any]) -> float:
+    """The mean percentage of components, features or tasks, from 0 to 100.
+
+    Skipped and cancelled items do not count; a list of nothing else is 100.0, an empty list 0.0. Items are records of
+    `buildwidget.model` or dicts with ``status``, ``progress`` and ``tasks`` as a file holds them.
+    """
+    total, count, anything = 0.0, 0, False
+    for item in components:
+        anything = True
+        status = _status_of(item)
+        if status not in _UNCOUNTED:
+            total += _percentage_of(item, status)
+            count += 1
+    if count:
+        return total / count
+    return 100.0 if anything else 0.0
+
+
+def item_stats(items: Iterable[Any]) -> dict[str, int | float]:
+    """How many items there are of each kind of status, and their completion percentage.
+
+    Returns
+    -------
+    dict
+        ``total, completed, in_progress, pending, failed, blocked, skipped, cancelled, paused, unknown`` (the last nine
+        add up to the first) and ``completion_percentage``.
+    """
+    listed = list(items)
+    counts: dict[str, int | float] = {"total": len(listed), **dict.fromkeys(_STAT_KEYS.values(), 0)}
+    for item in listed:
+        counts[_STAT_KEYS[_status_of(item)]] += 1
+    counts["completion_percentage"] = calculate_completion_percentage(listed)
+    return counts
+
+
+def task_percentage(total: int | None, completed: int | None, skipped: int = 0) -> float | None:
+    """Tasks done / tasks total, from 0 to 100; skipped tasks do not count. None if the numbers do not say.
+
+    No task at all says nothing; nothing but skipped ones is 100.
+    """
+    if total is None or completed is None or total <= 0:
+        return None
+    counted = total - skipped
+    return 100.0 if counted <= 0 else min(100.0, max(0.0, 100.0 * completed / counted))
+
+
+def overall_percentage(
+    components: Sequence[Any], features: Sequence[Any], task_percent: float | None = None
+) -> float | None:
+    """How far a file, or a build, is: 0.6 of the components' percentage + 0.4 of the features'.
+
+    One of the two alone if the other is absent, ``task_percent`` if both are, None if that is not known either.
+    """
+    if not components and not features:
+        return task_percent
+    if not features:
+        return calculate_completion_percentage(components)
+    if not components:
+        return calculate_completion_percentage(features)
+    of_components, of_features = map(calculate_completion_percentage, (components, features))
+    # Written so that two equal percentages give exactly that percentage: 0.6 x 100 + 0.4 x 100 must be 100.
+    return of_components + FEATURE_WEIGHT / (COMPONENT_WEIGHT + FEATURE_WEIGHT) * (of_features - of_components)
+
+
+def phase_status(phase: str | None) -> BuildStatus | None:
+    """What the last words of a phase's name say, or None.
+
+    ``build_3a_batch_2_complete`` is completed, ``build_4e_start`` in progress, ``build_4a_migration_tools`` says
+    nothing. The longest known ending wins; how a name begins decides nothing.
+    """
+    words = _normal(phase[-200:]).strip("_").split("_") if phase else []
+    for length in (2, 1):
+        found = _PHASE_WORDS.get("_".join(words[-length:]))
+        if found is not None:
+            return found
+    return None
+
+
+def build_status(
+    statuses: Iterable[Status],
+    *,
+    percent: float | None = None,
+    phase: str | None = None,
+    errors: bool = False,
+    own: Status = Status.UNKNOWN,
+) -> tuple[BuildStatus, str]:
+    """The status of one file, and which rule gave it. The first rule that matches wins.
+
+    1. *failed*: an item failed and none is in progress (``failed item``), or the file states errors together with a
+       final status (``errors``);
+    2. *completed*: every item is completed, skipped or cancelled (``items``), or the percentage is 100
+       (``percentage``);
+    3. *in progress*: an item is (``items``);
+    4. what the last words of the phase's name say (``phase``), see `phase_status`;
+    5. *unknown* if nothing is known, else *pending* (``nothing known``, ``nothing begun``).
+
+    Parameters
+    ----------
+    statuses
+        Those of all items of the file.
+    percent
+        The file's overall percentage, if known.
+    phase
+        The free-text name of its phase.
+    errors
+        Whether the file states an error of its own.
+    own
+        The file's own status word. It counts as an item where there are no others.
+    """
+    seen = set(statuses)
+    if not seen and own is not Status.UNKNOWN:
+        seen = {own}
+    by_phase = phase_status(phase)
+    if Status.ERROR in seen and Status.IN_PROGRESS not in seen:
+        return BuildStatus.FAILED, "failed item"
+    if errors and (own in _FINAL or by_phase in (BuildStatus.COMPLETED, BuildStatus.FAILED)):
+        return BuildStatus.FAILED, "errors"
+    if seen and seen <= _SETTLED:
+        return BuildStatus.COMPLETED, "items"
+    if percent is not None and percent >= 100:
+        return BuildStatus.COMPLETED, "percentage"
+    if Status.IN_PROGRESS in seen:
+        return BuildStatus.IN_PROGRESS, "items"
+    if by_phase is not None:
+        return by_phase, "phase"
+    if percent is None and not seen - {Status.UNKNOWN}:
+        return BuildStatus.UNKNOWN, "nothing known"
+    return BuildStatus.PENDING, "nothing begun"

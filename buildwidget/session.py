@@ -1,0 +1,526 @@
+"""One live build: files in, numbered messages out.
+
+A `BuildSession` ties the rooms together: watcher → formats → merge → state → log → subscribers. One pump does the work,
+under one lock. Who runs it depends on where the session lives:
+
+- by default the watcher's own thread (any event loop, or none, may subscribe);
+- with ``open(loop=…)`` that loop runs the pump, so that callbacks and observers live where the loop lives. The watcher's
+  thread hands it each batch and waits 30 ms for it to begin. A loop that does not begin is blocked; then the thread
+  pumps the batch itself, and goes on doing so until the loop answers again. Nothing waits for the loop, nothing is
+  pumped twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from weakref import WeakSet
+
+from . import events as ev
+from . import formats
+from .formats.record import CheckpointError, Record
+from .log import EventLog, Logged
+from .merge import Merge
+from .model import BuildWarning, State
+from .state import BuildState, Delta, is_context
+from .watcher import ChangeSource, FileChange, Retry, Torn, open_file, read_file
+
+__all__ = ["BuildSession"]
+
+logger = logging.getLogger("buildwidget.session")
+
+GRACE: Final = 0.030  # seconds a loop gets to begin pumping before the thread does it
+LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
+CONTENT_LIMIT: Final = 64 * 1024  # bytes of context markdown carried in a message
+MAX_BYTES: Final = 32 * 2**20  # the largest file that is read
+_MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})  # what a half-written file can look like
+
+
+class BuildSession:
+    """One live build.
+
+    Parameters
+    ----------
+    project_root
+        The folder that holds (or will hold) ``.buildrunner``.
+    session_id
+        The name in every message; the folder's name by default.
+    poll
+        True: scan instead of listening to the system. None: decide by itself.
+
+    Examples
+    --------
+    >>> async with BuildSession(".") as session:  # doctest: +SKIP
+    ...     async for event in session.subscribe():
+    ...         print(event)
+    """
+
+    def __init__(
+        self, project_root: str | Path, *, session_id: str | None = None, poll: bool | None = None, **options: Any
+    ) -> None:
+        self.root = Path(project_root).expanduser().absolute()
+        self.session_id = session_id or self.root.name or "build"
+        self.log = EventLog(secrets.token_hex(8))
+        self._state = BuildState()
+        self._merge = Merge(self.root.name)
+        self.lock = threading.RLock()  # held while state and log change; take it to see both at one moment
+        self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
+        self._retry = Retry()
+        self._log_seen: dict[str, float] = {}
+        self._listeners: list[Callable[[list[Logged]], None]] = []
+        self._tickers: list[Callable[[], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begun = threading.Event()
+        self._responsive = True
+        self._probing = False
+        self._opened = self._closed = False
+        self._stamp: datetime | None = None
+        self._wakers: WeakSet[_Waker] = WeakSet()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def open(self, loop: asyncio.AbstractEventLoop | None = None) -> Self:
+        """Start watching; returns at once. ``loop``: the asyncio loop that should do the work while it can."""
+        if self._closed:
+            raise RuntimeError("this session is closed; make a new one")
+        if not self._opened:
+            self._opened = True
+            self._loop = loop
+            with self.lock:
+                # The project's name, before there is any file. It must not look newer than what is already there.
+                self._emit(self._merge.update([]), _mtime(self.root / ".buildrunner"))
+            self._source.start()
+        return self
+
+    def close(self) -> None:
+        """Stop watching and end every subscription. Can be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._opened:
+            self._source.stop()
+        with self.lock:
+            self._notify()
+            self._listeners.clear()
+            self._tickers.clear()
+
+    async def __aenter__(self) -> Self:
+        self.open()
+        await self._first_scan()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _first_scan(self) -> None:
+        """Wait until what was there at the start has been read."""
+        waker = self.waker()
+        while not self.loaded and not self._closed:
+            waker.clear()
+            await waker.wait(0.02)
+
+    def waker(self) -> _Waker:
+        """What wakes the task that calls this, whenever there is something new. It lives as long as it is held."""
+        waker = _Waker()
+        with self.lock:  # the pump goes through them
+            self._wakers.add(waker)
+        return waker
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def loaded(self) -> bool:
+        """Whether everything that was there at the start has been read."""
+        return self._source.ready.is_set() and not self._source.pending()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the loop given to `open` is blocked, as far as is known."""
+        return not self._responsive
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop given to `open`."""
+        return self._loop
+
+    @property
+    def watching(self) -> str:
+        """``waiting`` (there is no ``.buildrunner`` yet), ``notify`` or ``poll``."""
+        return self._source.state
+
+    # -- what is known --------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> str:
+        """A random id of this unbroken log."""
+        return self.log.epoch
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest message."""
+        return self._state.seq
+
+    def snapshot(self) -> State:
+        """The whole present state."""
+        with self.lock:
+            return self._state.snapshot()
+
+    def snapshot_at(self) -> tuple[int, State]:
+        """The whole present state and the number of the newest message in it."""
+        with self.lock:
+            return self._state.seq, self._state.snapshot()
+
+    def since(self, seq: int, limit: int | None = None) -> list[Logged] | None:
+        """The messages after ``seq``; None if the log no longer reaches back so far."""
+        with self.lock:
+            return self.log.since(seq, limit)
+
+    def catch_up(self) -> None:
+        """Work off what is known to have changed, without looking for more."""
+        if self._source.due_in() == 0.0:
+            with self.lock:
+                self._drain()
+
+    def refresh(self) -> int:
+        """Look at every file now, and return the newest number when all of them are read."""
+        if self._opened and not self._closed:
+            self._source.scan()
+        with self.lock:
+            self._drain()
+        return self.seq
+
+    # -- those who want to know -----------------------------------------------------------------------------------
+
+    def listen(self, callback: Callable[[list[Logged]], None]) -> Callable[[], None]:
+        """Call back with each batch of new messages, in the pumping thread; returns a function that ends it."""
+        with self.lock:
+            self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback) if callback in self._listeners else None
+
+    def on_tick(self, callback: Callable[[], None]) -> None:
+        """Call back about every 50 ms in the watcher's thread."""
+        self._tickers.append(callback)
+
+    def off_tick(self, callback: Callable[[], None]) -> None:
+        """End what `on_tick` began."""
+        if callback in self._tickers:
+            self._tickers.remove(callback)
+
+    def subscribe(self, since: int | None = None) -> AsyncIterator[Any]:
+        """Every numbered message after ``since`` (default: from now on), under asyncio or trio, until `close`.
+
+        A subscriber costs no memory: it reads the log at its own pace. If it falls so far behind that the log no
+        longer reaches back, it gets a `Gap` and a `Snapshot`, and goes on from there.
+        """
+        return _Subscription(self, self.seq if since is None else since)
+
+    def _notify(self) -> None:
+        for waker in list(self._wakers):
+            waker.wake()
+
+    # -- the pump -------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """In the watcher's thread: something is pending. The loop does it if it can, else this thread does."""
+        loop = self._loop
+        if loop is None:
+            self._pump()
+            return
+        if self._responsive:
+            self._begun.clear()
+            if self._post(loop) and self._begun.wait(GRACE):
+                return
+            self._responsive = False
+            logger.debug("the loop is blocked; the watcher's thread pumps")
+        elif not self._probing:
+            self._post(loop)
+        self._pump()
+
+    def _post(self, loop: asyncio.AbstractEventLoop) -> bool:
+        try:
+            loop.call_soon_threadsafe(self._pump_in_loop)
+        except RuntimeError:  # the loop is closed: the thread carries on alone
+            self._loop = None
+            return False
+        self._probing = True
+        return True
+
+    def _pump_in_loop(self) -> None:
+        self._probing = False
+        self._responsive = True
+        self._begun.set()
+        self._pump()
+
+    def probe(self) -> None:
+        """Ask the loop for a sign of life; `busy` says later whether it gave one."""
+        if self._loop is None:
+            return
+        if self._probing:
+            self._responsive = False
+        else:
+            self._post(self._loop)
+
+    def _tick(self) -> None:
+        if self._loop is not None and not self._responsive and self._source.pending():
+            self._pump()
+        for callback in list(self._tickers):
+            try:
+                callback()
+            except Exception:
+                logger.exception("a tick callback failed")
+
+    def _pump(self) -> None:
+        """Work off what is pending, unless somebody else is doing so: then he will see it too."""
+        while self._source.due_in() == 0.0 and not self._closed:
+            if not self.lock.acquire(blocking=False):
+                return
+            try:
+                self._drain()
+            finally:
+                self.lock.release()
+
+    def _drain(self) -> None:
+        """One batch: read, parse, merge, number, log, tell. The lock is held."""
+        while changes := self._source.take():
+            try:
+                self._batch(changes)
+            except Exception:
+                logger.exception("a batch of %d changes failed", len(changes))
+
+    def _batch(self, changes: list[FileChange]) -> None:
+        said: list[tuple[str, Record | BuildWarning | None]] = []
+        files: list[ev.FileChange] = []
+        newest: float | None = None
+        live = self._source.ready.is_set()
+        for change in changes:
+            if change.change_type != "deleted" and self._hold_back(change):
+                continue
+            result = self._read(change, live)
+            if result is None:
+                continue
+            record, file_change, mtime = result
+            if record is not _NOTHING:
+                said.append((change.path, record))
+            if file_change is not None:
+                files.append(file_change)
+            newest = mtime if newest is None or mtime > newest else newest
+        if not said and not files:
+            return
+        delta = self._merge.update(said) if said else Delta()
+        delta.files = files
+        self._emit(delta, newest)
+
+    def _emit(self, delta: Delta, newest: float | None = None) -> None:
+        """Number what differs, log it, fold it in, tell everyone. The lock is held."""
+        events = self._state.diff(delta, session_id=self.session_id, now=self._time(newest))
+        if not events:
+            return
+        rows = self.log.extend(events)
+        for event in events:
+            self._state.apply(event)
+        for callback in list(self._listeners):
+            try:
+                callback(rows)
+            except Exception:
+                logger.exception("a listener failed")
+        self._notify()
+
+    def _time(self, mtime: float | None) -> datetime:
+        """The time of a batch: of its newest file, never in the future and never before an earlier batch."""
+        now = datetime.now(UTC)
+        stamp = now if mtime is None else min(now, _utc(mtime))
+        if self._stamp is not None and stamp < self._stamp:
+            stamp = self._stamp
+        self._stamp = stamp
+        return stamp
+
+    def _hold_back(self, change: FileChange) -> bool:
+        """A log grows all the time: tell of it once a second."""
+        if not change.path.endswith(".log"):
+            return False
+        now = time.monotonic()
+        wait = self._log_seen.get(change.path, -LOG_INTERVAL) + LOG_INTERVAL - now
+        if wait > 0.001:
+            self._source.put_back(change, wait)
+            return True
+        self._log_seen[change.path] = now
+        return False
+
+    def _read(
+        self, change: FileChange, live: bool
+    ) -> tuple[Record | BuildWarning | None, ev.FileChange | None, float] | None:
+        """What one file says now; None if it must be read again later."""
+        path = change.path
+        shape = formats.shape_of(path)
+        try:
+            odd = self._source.odd.get(path)
+            if odd is not None:
+                raise CheckpointError(path, odd, code="not_a_file")  # noqa: TRY301 (one place makes the warning)
+            if shape is not None:
+                data, stat = read_file(self.root, path, MAX_BYTES)
+                record: Any = formats.parse(path, data, _utc(stat.st_mtime))
+                content = None
+            else:
+                content, stat = self._look(path)
+                record = _NOTHING
+        except FileNotFoundError:
+            self._retry.settled(path)
+            self._log_seen.pop(path, None)
+            gone = ev.FileChange(file_path=path, change_type="deleted")
+            return (None if shape else _NOTHING, gone if live or is_context(path) else None, time.time())
+        except (Torn, CheckpointError, OSError) as error:
+            if isinstance(error, Torn) or getattr(error, "code", None) in _MAYBE_TORN:
+                delay = self._retry.failed(path, time.monotonic(), self._fingerprint(path))
+                if delay is not None:
+                    self._source.put_back(change, delay)
+                    return None
+            self._retry.settled(path)
+            return (_warning(path, error), None, time.time()) if shape else None
+        self._retry.settled(path)
+        told = None
+        if live or is_context(path):
+            told = ev.FileChange(
+                file_path=path,
+                change_type="modified" if change.change_type == "deleted" else change.change_type,
+                content=content,
+                size=stat.st_size,
+                modified=_utc(stat.st_mtime),
+            )
+        return record, told, stat.st_mtime
+
+    def _look(self, path: str) -> tuple[str | None, os.stat_result]:
+        """The beginning of a context file's text, and the stat of any file that is not parsed."""
+        fd, stat = open_file(self.root, path)
+        try:
+            if not is_context(path):
+                return None, stat
+            return os.read(fd, CONTENT_LIMIT).decode("utf-8", "replace"), stat
+        finally:
+            os.close(fd)
+
+    def _fingerprint(self, path: str) -> object:
+        try:
+            stat = os.stat(self.root / path)
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _mtime(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+_NOTHING: Any = object()  # a file that no reader is interested in
+
+
+def _warning(path: str, error: Exception) -> BuildWarning:
+    if isinstance(error, CheckpointError):
+        message = error.reason + (f" ({error.place})" if error.place else "")
+        return BuildWarning(file_path=path, code=error.code, message=message)
+    if isinstance(error, Torn):
+        return BuildWarning(file_path=path, code="unstable", message="it is being rewritten all the time")
+    if isinstance(error, PermissionError):
+        return BuildWarning(file_path=path, code="unreadable", message="permission denied; make it readable")
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return BuildWarning(file_path=path, code="unreadable", message=f"it cannot be read: {reason}")
+
+
+class _Subscription:
+    """The messages of a session from one number on. It holds nothing that must be closed."""
+
+    def __init__(self, session: BuildSession, at: int) -> None:
+        self._session, self._at = session, at
+        self._ready: deque[Any] = deque()
+        self._waker: _Waker | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        session = self._session
+        waker = self._waker = self._waker or session.waker()
+        while not self._ready:
+            waker.clear()
+            rows = session.since(self._at, 1_000)
+            if rows is None:
+                self._skip()
+            elif rows:
+                self._ready.extend(row.event for row in rows)
+                self._at = rows[-1].event.seq
+            elif session.closed:
+                raise StopAsyncIteration
+            else:
+                await waker.wait(None)
+        return self._ready.popleft()
+
+    def _skip(self) -> None:
+        seq, state = self._session.snapshot_at()
+        common: dict[str, Any] = {"session_id": self._session.session_id, "timestamp": datetime.now(UTC)}
+        first = self._at + 1 if self._at <= seq else None
+        self._ready.append(ev.Gap(from_seq=first, to_seq=seq, reason="log_exceeded", **common))
+        self._ready.append(ev.Snapshot(epoch=self._session.epoch, seq=seq, state=state, **common))
+        self._at = seq
+
+
+class _Waker:
+    """Wakes one task of the running event loop (asyncio or trio) from any thread."""
+
+    def __init__(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            import trio
+
+            self._event: Any = trio.Event()
+            self._trio: Any = trio
+            self._post: Callable[[Callable[[], None]], Any] = trio.lowlevel.current_trio_token().run_sync_soon
+        else:
+            self._trio = None
+            self._event = asyncio.Event()
+            self._post = loop.call_soon_threadsafe
+
+    def wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone (trio.RunFinishedError is one too)
+            self._post(self._set)
+
+    def _set(self) -> None:
+        self._event.set()
+
+    def clear(self) -> None:
+        if self._trio:
+            if self._event.is_set():
+                self._event = self._trio.Event()
+        else:
+            self._event.clear()
+
+    async def wait(self, timeout: float | None) -> None:
+        if self._trio:
+            with self._trio.move_on_after(timeout if timeout is not None else float("inf")):
+                await self._event.wait()
+        else:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._event.wait()

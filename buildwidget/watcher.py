@@ -1,0 +1,327 @@
+"""Which files of a build changed.
+
+`FileWatcher` is for everybody: a callback per settled change, in the event loop it was started from. `ChangeSource` is
+the layer below, for a session: a thread that says where to look and knows nothing of loops or of what files hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import logging
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar, cast
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from ._watch.files import BASE, Torn, is_wanted, open_file, read_file
+from ._watch.host import Host
+from ._watch.pending import FileChange
+from ._watch.retry import Retry
+from ._watch.source import ChangeSource
+from .formats.record import CheckpointError
+
+__all__ = ["ChangeSource", "FileChange", "FileWatcher", "Retry", "Torn", "open_file", "read_file"]
+
+logger = logging.getLogger("buildwidget.watcher")
+
+T = TypeVar("T")
+Callback: TypeAlias = Callable[[Path, str], Awaitable[None] | None]
+
+_CHECKPOINTS = f"{BASE}/checkpoints"
+_CONTEXT = f"{BASE}/context"
+_STAMP = re.compile(r"_(\d{8}_\d{6}(?:_\d{1,6})?)\.json$")
+_MAX_BYTES = 32 << 20
+_MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
+_READ_PATIENCE = 0.1  # seconds that a reading call, which blocks its caller, waits for a writer
+_START_PATIENCE = 30.0
+
+
+class FileWatcher:
+    """Tells a callback of every change under ``<project>/.buildrunner``, once the change has settled.
+
+    A JSON file is told of when its text is complete: a writer that is not atomic gives one call, not one for the empty
+    file, one for a half and one for the whole. A file that stays broken for a second is told of as it is. What is there
+    at the start is not told of; a missing ``.buildrunner`` is waited for. Files that lead outside the project, and
+    folders or pipes with a checkpoint's name, are logged and not told of.
+
+    Parameters
+    ----------
+    project_root : str or Path
+        The project.
+    callback : callable, optional
+        Gets the absolute path and ``created``, ``modified`` or ``deleted``. Plain or async; one call at a time, in the
+        event loop that called `start`. What it raises is logged.
+    poll : bool, optional
+        True: scan instead of relying on the system's notifier. None: decide by what works.
+
+    Examples
+    --------
+    >>> async with FileWatcher(".", lambda path, change: print(change, path.name)):  # doctest: +SKIP
+    ...     await asyncio.sleep(60)
+    """
+
+    def __init__(self, project_root: str | Path, callback: Callback | None = None, *, poll: bool | None = None) -> None:
+        self.project_root = Path(os.path.abspath(project_root))
+        self.callback = callback
+        self._poll = poll
+        self._source: ChangeSource | None = None
+        self._host: Host | None = None
+        self._retry = Retry()
+        self._baseline = False
+        self._known: dict[str, tuple[object, bytes]] = {}  # what was told of: fingerprint and digest
+        self._queue: deque[tuple[Path, str]] = deque()
+        self._more = anyio.Event()
+
+    async def start(self) -> None:
+        """Begin to watch. Every change after this call has returned is told of. Works in asyncio and trio."""
+        if self._source is not None:
+            return
+        host = self._host = Host()
+        self._baseline = False
+        self._known.clear()
+        self._queue.clear()
+        self._more = anyio.Event()
+        source = self._source = ChangeSource(self.project_root, wake=self._settle, tick=self._begin, poll=self._poll)
+        host.spawn(self._deliver, source.stop)
+        source.start()
+        try:
+            with anyio.fail_after(_START_PATIENCE):
+                await host.started.wait()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End the watch, its thread and its task. Any number of times, from a callback too."""
+        source, host = self._source, self._host
+        self._source = self._host = None
+        if source is not None:
+            source.stop()
+        if host is not None:
+            await host.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # -- asking -----------------------------------------------------------------------------------------------
+
+    def get_checkpoint_files(self) -> list[Path]:
+        """The build checkpoints there are, oldest first. Empty when there are none."""
+        return sorted(self._list(_CHECKPOINTS, ".json"), key=_age)
+
+    def get_context_files(self) -> list[Path]:
+        """The markdown files of the context there are, by name. Empty when there are none."""
+        return sorted(self._list(_CONTEXT, ".md"))
+
+    def get_latest_checkpoint(self) -> Path | None:
+        """The newest build checkpoint by the time in its name (by its mtime when its name has none); None: no file.
+
+        A rollback rewrites old files, so the mtime alone would not tell.
+        """
+        return max(self.get_checkpoint_files(), key=_age, default=None)
+
+    def read_checkpoint(self, path: str | Path) -> dict[str, Any]:
+        """Read one JSON file of the project.
+
+        Parameters
+        ----------
+        path : str or Path
+            Absolute, or relative to the project.
+
+        Returns
+        -------
+        dict
+            The parsed object, as it was written.
+
+        Raises
+        ------
+        CheckpointError
+            The file is not a JSON object, is no regular file, or lies outside the project. A file that is being
+            written is waited for, for at most 0.1 s.
+        FileNotFoundError, PermissionError
+            As the system says.
+        """
+        rel = self._inside(path)
+        parsed = self._read(rel, lambda raw: _parse(rel, raw))
+        if not isinstance(parsed, dict):
+            raise CheckpointError(
+                rel, f"holds a {type(parsed).__name__}, but a JSON object was expected", code="not_object"
+            )
+        return cast("dict[str, Any]", parsed)
+
+    def read_context(self, path: str | Path) -> str:
+        """Read one text file of the project; what is not UTF-8 becomes U+FFFD. Raises as `read_checkpoint` does."""
+        return self._read(self._inside(path), lambda raw: raw.decode("utf-8", "replace"))
+
+    def _list(self, folder: str, suffix: str) -> list[Path]:
+        # A folder that is a link out of the project holds none of the project's files.
+        path = self.project_root / folder
+        root = os.path.realpath(self.project_root)
+        try:
+            with os.scandir(path) as entries:
+                found = [path / entry.name for entry in entries if entry.name.endswith(suffix) and entry.is_file()]
+        except OSError:
+            return []
+        return [
+            file for file in found if is_wanted(folder, file.name) and Path(os.path.realpath(file)).is_relative_to(root)
+        ]
+
+    def _inside(self, path: str | Path) -> str:
+        absolute = os.path.normpath(self.project_root / path)
+        for root in (str(self.project_root), os.path.realpath(self.project_root)):
+            if absolute.startswith(root.rstrip(os.sep) + os.sep):
+                return Path(os.path.relpath(absolute, root)).as_posix()
+        raise CheckpointError(
+            path, f"lies outside the project {self.project_root}; only files inside it are read", code="outside"
+        )
+
+    def _read(self, rel: str, parse: Callable[[bytes], T]) -> T:
+        deadline = time.monotonic() + _READ_PATIENCE
+        while True:
+            try:
+                return parse(read_file(self.project_root, rel)[0])
+            except Torn:
+                error = CheckpointError(rel, "is being written all the time; try again", code="unreadable")
+            except CheckpointError as found:
+                if found.code not in _MAYBE_TORN:
+                    raise
+                error = found
+            if time.monotonic() >= deadline:
+                raise error
+            time.sleep(0.002)
+
+    # -- in the source's thread -------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Once, when the first scan is done: what it found was there before."""
+        source, host = self._source, self._host
+        if self._baseline or source is None or host is None or not source.ready.is_set():
+            return
+        for change in source.take():
+            self._known[change.path] = (None, b"")
+        self._baseline = True
+        host.post(host.started.set)
+
+    def _settle(self) -> None:
+        """Read what changed; tell of what is complete, look again soon at what is not."""
+        source, host = self._source, self._host
+        if source is None or host is None:
+            return
+        if not self._baseline:
+            self._begin()
+            return
+        told: list[tuple[Path, str]] = []
+        for change in source.take():
+            kind = self._verdict(source, change)
+            if kind is not None:
+                told.append((self.project_root / change.path, kind))
+        if told:
+            host.post(lambda: self._enqueue(told))
+
+    def _verdict(self, source: ChangeSource, change: FileChange) -> str | None:
+        """What to tell of one change: None when nothing, or not yet."""
+        path = change.path
+        odd = source.odd.get(path)
+        if odd is not None:
+            logger.warning("%s is not read: it %s", path, odd)
+        if odd is not None or change.change_type == "deleted":
+            self._retry.settled(path)
+            return None if self._known.pop(path, None) is None else "deleted"
+        fingerprint: object = None
+        digest = b""
+        try:
+            if not path.endswith(".log"):  # a log is never complete, and may be huge
+                raw, stat = read_file(self.project_root, path, _MAX_BYTES)
+                fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                if path.endswith(".json"):
+                    _parse(path, raw)
+                digest = hashlib.blake2b(raw, digest_size=16).digest()
+        except FileNotFoundError:
+            return None  # its deletion is on its way
+        except (Torn, CheckpointError, OSError) as error:
+            if isinstance(error, Torn) or getattr(error, "code", "") in _MAYBE_TORN:
+                delay = self._retry.failed(path, time.monotonic(), fingerprint)
+                if delay is not None:
+                    source.put_back(change, delay)
+                    return None
+            logger.debug("told of as it is: %s", error)
+        self._retry.settled(path)
+        before = self._known.get(path)
+        self._known[path] = (fingerprint, digest)
+        if before is None:
+            return "created"
+        # A writer's last steps (closing the file, say) come as notices of their own, with nothing new in them.
+        return None if digest and before == (fingerprint, digest) else "modified"
+
+    # -- in the event loop ------------------------------------------------------------------------------------
+
+    def _enqueue(self, told: list[tuple[Path, str]]) -> None:
+        self._queue.extend(told)
+        self._more.set()
+
+    async def _deliver(self) -> None:
+        while True:
+            while self._queue:
+                path, kind = self._queue.popleft()
+                if self.callback is not None:
+                    try:
+                        result = self.callback(path, kind)
+                        if inspect.isawaitable(result):
+                            await result
+                    except Exception:
+                        logger.exception("the callback of the watcher failed for %s (%s)", path, kind)
+                # A plain callback never yields: a burst would hold up the loop, and nothing could cancel it.
+                await anyio.lowlevel.checkpoint()
+            self._more = anyio.Event()
+            await self._more.wait()
+
+
+def _parse(path: str, raw: bytes) -> Any:
+    """Parse JSON the way real files need it: quickly if it is strict, else with NaN and the like."""
+    if not raw.strip():
+        raise CheckpointError(path, "is empty", code="empty")
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    try:
+        return json.loads(raw)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise CheckpointError(path, f"is not JSON: {error.msg}", place, "not_json") from None
+    except UnicodeDecodeError as error:
+        raise CheckpointError(path, "is not UTF-8 text", f"byte {error.start}", "not_utf8") from None
+    except RecursionError:
+        raise CheckpointError(path, "is nested too deeply", code="too_deep") from None
+
+
+def _age(path: Path) -> tuple[float, str]:
+    """The time of a checkpoint, in seconds, for sorting: of its name if it has one."""
+    stamp = _STAMP.search(path.name)
+    if stamp is not None:
+        with contextlib.suppress(ValueError):
+            text = stamp[1] if stamp[1].count("_") == 2 else f"{stamp[1]}_0"
+            # BuildRunner names files by the local time.
+            return datetime.strptime(text, "%Y%m%d_%H%M%S_%f").astimezone().timestamp(), path.name
+    try:
+        return path.stat().st_mtime, path.name
+    except OSError:
+        return 0.0, path.name

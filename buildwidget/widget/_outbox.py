@@ -1,0 +1,168 @@
+# pyright: basic
+# (ipywidgets, anywidget and IPython have no types of their own)
+"""From the log to the cell: what is sent when, and in how few messages.
+
+The first message after a silence goes at once; while more keep coming they are joined, at most every 50 ms. Messages
+may be lost on the way (JupyterLab drops them above a rate), so every envelope says which numbers it covers.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from .. import events as ev
+from ..log import Logged
+from ..session import BuildSession
+from ..state import is_context
+
+__all__ = ["Outbox", "collapse"]
+
+logger = logging.getLogger("buildwidget.widget")
+
+INTERVAL: Final = 0.050  # seconds between two envelopes
+HEARTBEAT: Final = 1.0  # seconds of silence before a sign of life
+MANY: Final = 2_000  # messages; beyond, the state itself is shorter
+
+Send = Callable[[dict[str, Any], "list[bytes] | None"], None]
+
+
+def collapse(rows: list[Logged]) -> list[Logged]:
+    """Drop every message that a later one replaces whole. Never across a `removed` of the same item."""
+    last: dict[tuple[str, str], int] = {}
+    keep = [True] * len(rows)
+    for at, row in enumerate(rows):
+        event = row.event
+        match event:
+            case ev.ComponentUpdate():
+                key = ("component", event.component_id)
+            case ev.FeatureUpdate():
+                key = ("feature", event.feature_id)
+            case ev.TaskUpdate():
+                key = ("task", event.task_id)
+            case ev.PhaseUpdate():
+                key = ("phase", event.phase_id)
+            case ev.BuildProgress() | ev.SessionUpdate() | ev.RuntimeUpdate():
+                key = (type(event).__name__, "")
+            case ev.FileChange() if not is_context(event.file_path):
+                key = ("file", event.file_path)
+            case ev.Removed():
+                last.pop((event.kind, event.id), None)
+                continue
+            case _:
+                continue
+        if key in last:
+            keep[last[key]] = False
+        last[key] = at
+    return [row for row, kept in zip(rows, keep, strict=True) if kept]
+
+
+class Outbox:
+    """Sends one session's messages over one comm.
+
+    Every public method may be called from any thread. What is sent goes out in the context that the last `hello` came
+    in: the kernel answers a comm on the shell that last published on it, and only that way are clicks answered while
+    another cell runs.
+    """
+
+    def __init__(self, session: BuildSession, send: Send) -> None:
+        self._session = session
+        self._send = send
+        self._context = contextvars.copy_context()
+        self._sent = 0  # the newest number that was sent
+        self._last = -INTERVAL  # when
+        self._beat = 0.0  # when the last heartbeat was
+        self._due = False
+        self._greeted = False
+
+    def publish(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        """Send one custom message. A comm that is gone is no error."""
+        try:
+            self._context.copy().run(self._send, content, buffers)
+        except Exception:
+            logger.debug("a message could not be sent", exc_info=True)
+
+    def run(self, function: Callable[[], None]) -> None:
+        """Call ``function`` in the context that messages are sent in."""
+        self._context.copy().run(function)
+
+    # -- what the view asks for -----------------------------------------------------------------------------------
+
+    def hello(self, content: dict[str, Any], welcome: dict[str, Any]) -> None:
+        """Answer a view that has just come to life: who we are, then what it lacks."""
+        self._context = contextvars.copy_context()
+        self._greeted = True
+        with self._session.lock:
+            session = self._session
+            self.publish({"kind": "welcome", "epoch": session.epoch, "seq": session.seq, **welcome})
+            self.replay(content.get("epoch"), content.get("seq"))
+
+    def replay(self, epoch: object, since: object) -> None:
+        """Send what follows ``since``, or the whole state if that is not to be had."""
+        with self._session.lock:
+            rows = None
+            if epoch == self._session.epoch and isinstance(since, int):
+                rows = self._session.since(since)
+            if rows is None or len(rows) > MANY:
+                self._send_snapshot()
+            elif rows:
+                self._send_events(rows)
+
+    # -- what the session has to say ------------------------------------------------------------------------------
+
+    def offer(self) -> float | None:
+        """Something new was logged: send it now, or say in how many seconds `flush` should be called."""
+        wait = self._last + INTERVAL - time.monotonic()
+        if wait <= 0:
+            self.flush()
+            return None
+        self._due = True
+        return wait
+
+    def flush(self) -> None:
+        """Send what has not been sent yet, if it is time."""
+        if not self._session.lock.acquire(blocking=False):
+            self._due = True  # whoever holds it is about to log more; the next tick sends
+            return
+        try:
+            self._due = False
+            rows = self._session.since(self._sent)
+            if rows is None or len(rows) > MANY:
+                self._send_snapshot()
+            elif rows:
+                self._send_events(rows)
+        finally:
+            self._session.lock.release()
+
+    def tick(self) -> None:
+        """About every 50 ms, from the watcher's thread: what nobody else has sent, and the heartbeat."""
+        now = time.monotonic()
+        if self._due and now - self._last >= INTERVAL:
+            self.flush()
+        elif self._greeted and now - max(self._last, self._beat) >= HEARTBEAT:
+            self._beat = now
+            self._session.probe()
+            session = self._session
+            self.publish({"kind": "heartbeat", "epoch": session.epoch, "seq": session.seq, "busy": session.busy})
+
+    def _send_events(self, rows: list[Logged]) -> None:
+        first, last = rows[0].event.seq, rows[-1].event.seq
+        body = b"[" + b",".join(row.data for row in collapse(rows)) + b"]"
+        content = {"kind": "events", "epoch": self._session.epoch, "from": first, "to": last, "encoded": True}
+        self._mark(last)
+        self.publish(content, [body])
+
+    def _send_snapshot(self) -> None:
+        seq, state = self._session.snapshot_at()
+        content = {"kind": "snapshot", "epoch": self._session.epoch, "seq": seq, "encoded": True}
+        self._mark(seq)
+        self.publish(content, [msgspec.json.encode(state)])
+
+    def _mark(self, seq: int) -> None:
+        self._sent = max(self._sent, seq)
+        self._last = time.monotonic()

@@ -1,0 +1,99 @@
+"""What a notebook shows where no live view can run: a table in HTML, and a line of text."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+
+from ..model import BuildStatus, State, Status
+
+__all__ = ["to_html", "to_text"]
+
+ROWS: Final = 200  # more would only bloat the notebook
+NAME: Final = 200  # characters of one text
+
+_WORDS: Final = {
+    BuildStatus.PENDING: "not started",
+    BuildStatus.IN_PROGRESS: "in progress",
+    BuildStatus.COMPLETED: "completed",
+    BuildStatus.FAILED: "failed",
+    BuildStatus.UNKNOWN: "unknown",
+}
+
+
+def _percent(value: float | None) -> str:
+    return "progress unknown" if value is None else f"{value:.0f} %"
+
+
+def _counts(state: State) -> str:
+    counts = state.session.counts
+    parts = [
+        f"{number} {word if number != 1 else word[:-1]}"
+        for number, word in (
+            (counts.components, "components"),
+            (counts.features, "features"),
+            (counts.tasks, "tasks"),
+            (counts.phases, "phases"),
+            (counts.checkpoints, "checkpoints"),
+        )
+        if number
+    ]
+    failed = sum(item.status is Status.ERROR for item in [*state.components, *state.features, *state.tasks])
+    if failed:
+        parts.append(f"{failed} failed")
+    if counts.warnings:
+        parts.append(f"{counts.warnings} warning{'s' if counts.warnings != 1 else ''}")
+    return ", ".join(parts) or "nothing yet"
+
+
+def _time(state: State) -> str:
+    return state.updated_at.strftime("%Y-%m-%d %H:%M:%S UTC") if state.updated_at else "no update yet"
+
+
+def to_text(state: State) -> str:
+    """The state in one line, for places that show plain text only."""
+    session = state.session
+    return (
+        f"buildwidget: {session.project[:NAME]}, {_WORDS[session.status]}, {_percent(state.progress.percent)}; "
+        f"{_counts(state)}; last update {_time(state)}. Run this cell again to see the build live."
+    )
+
+
+def to_html(state: State, note: str = "") -> str:
+    """The state as a table, without any script. Every text from a file is escaped.
+
+    Parameters
+    ----------
+    state
+        What to show.
+    note
+        A sentence that says why this is not live.
+    """
+    session = state.session
+    rows: list[tuple[str, str, str, str, str]] = []
+    rows += [(w.file_path, "warning", w.code.replace("_", " "), "", w.message) for w in state.warnings]
+    for kind, items in (("component", state.components), ("feature", state.features), ("task", state.tasks)):
+        for item in items:
+            word = str(item.status).replace("_", " ") if item.status is not Status.UNKNOWN else item.status_raw or "?"
+            rows.append(
+                (item.name or getattr(item, f"{kind}_id"), kind, word, f"{item.progress:.0f} %", item.error or "")
+            )
+    for phase in state.phases:
+        done = "" if phase.tasks_total is None else f"{phase.tasks_done or 0} of {phase.tasks_total}"
+        word = str(phase.status).replace("_", " ")
+        rows.append((phase.name or phase.phase_id, "phase", word, done, "; ".join(phase.errors)))
+    rows.sort(key=lambda row: row[2] != "error")
+    cells = "\n".join(
+        "<tr>" + "".join(f"<td style='text-align:left'>{escape(text[:NAME])}</td>" for text in row) + "</tr>"
+        for row in rows[:ROWS]
+    )
+    more = f"<p>… and {len(rows) - ROWS} more.</p>" if len(rows) > ROWS else ""
+    head = "".join(
+        f"<th scope='col' style='text-align:left'>{h}</th>" for h in ("Name", "Kind", "Status", "Progress", "")
+    )
+    body = f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>{more}" if rows else ""
+    return (
+        f"<div><p><strong>{escape(session.project[:NAME])}</strong>: {_WORDS[session.status]}, "
+        f"{_percent(state.progress.percent)}. {escape(_counts(state))}.<br>"
+        f"<small>State of {_time(state)}. {escape(note)}</small></p>{body}</div>"
+    )

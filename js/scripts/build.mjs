@@ -1,0 +1,49 @@
+// Builds the cell's bundle: one ES module with its stylesheet inside.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = resolve(here, "../../buildwidget/static");
+
+/** `import css from "./x.css?inline"`, as Vite understands it too: the minified text of the stylesheet. */
+export const inlineCss = {
+  name: "inline-css",
+  setup(build) {
+    build.onResolve({ filter: /\.css\?inline$/ }, (args) => ({
+      path: resolve(args.resolveDir, args.path.replace(/\?inline$/, "")),
+      namespace: "inline-css",
+    }));
+    build.onLoad({ filter: /.*/, namespace: "inline-css" }, async (args) => {
+      const source = await readFile(args.path, "utf8");
+      const { code } = await esbuild.transform(source, { loader: "css", minify: true, target: "es2022" });
+      return { contents: code.trim(), loader: "text", watchFiles: [args.path] };
+    });
+  },
+};
+
+/** What every bundle has in common. */
+export const options = {
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  legalComments: "none",
+  charset: "utf8",
+  plugins: [inlineCss],
+  logLevel: "info",
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await mkdir(out, { recursive: true });
+  const cell = { ...options, entryPoints: [resolve(here, "../src/widget.ts")], outfile: resolve(out, "widget.js") };
+  // Shadow roots (marimo, Voila) never see a stylesheet of the document's head, so the styles travel in the script.
+  await writeFile(resolve(out, "widget.css"), "/* The styles of the cell are inside widget.js. */\n");
+  if (process.argv.includes("--watch")) {
+    const context = await esbuild.context(cell);
+    await context.watch();
+  } else {
+    await esbuild.build(cell);
+  }
+}

@@ -1,0 +1,113 @@
+// What the faces compute from the state and the clock: the state itself holds no ages.
+
+import { naturalCompare, parseMs } from "./order";
+import type { Phase, Status } from "./protocol";
+import type { Store } from "./store";
+
+const MINUTE = 60_000;
+const STALLED_UNKNOWN = 15 * MINUTE;
+const STALLED_LEAST = 2 * MINUTE;
+const GAPS_NEEDED = 20;
+
+/** Silence longer than this (ms) means a stalled build: four times the usual longest pause, once that is known. */
+export function stallLimit(gaps: readonly number[]): number {
+  if (gaps.length < GAPS_NEEDED) return STALLED_UNKNOWN;
+  const sorted = [...gaps].sort((a, b) => a - b);
+  const p95 = sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * 0.95) - 1)] as number;
+  return Math.max(STALLED_LEAST, 4 * p95);
+}
+
+/** How long (ms) the build has been silent, if that is long enough to call it stalled; else null. */
+export function stalledFor(store: Store, now: number): number | null {
+  if (store.session.status !== "in_progress") return null;
+  const last = parseMs(store.updatedAt);
+  if (last === null) return null;
+  const silent = now - last;
+  return silent > stallLimit(store.gaps) ? silent : null;
+}
+
+/** How many of the build's items are in which state: of features, or the nearest thing there is. */
+export interface Tally {
+  noun: string;
+  total: number;
+  done: number;
+  running: number;
+  failed: number;
+  blocked: number;
+  /** Not started, paused, skipped, cancelled, unknown. */
+  rest: number;
+}
+
+export function tally(store: Store): Tally | null {
+  const of = (noun: string, from: { size: number; count(status: Status): number }): Tally => {
+    const done = from.count("completed");
+    const running = from.count("in_progress");
+    const failed = from.count("error");
+    const blocked = from.count("blocked");
+    return { noun, total: from.size, done, running, failed, blocked, rest: from.size - done - running - failed - blocked };
+  };
+  if (store.components.size > 0) return of("component", store.components);
+  if (store.features.size > 0) return of("feature", store.features);
+  if (store.tasks.size > 0) return of("task", store.tasks);
+  if (store.phases.size > 0) return of("phase", store.phases);
+  return null;
+}
+
+/** Something that went wrong, for the top of the face. */
+export interface Failure {
+  key: string;
+  kind: string;
+  name: string;
+  message: string;
+}
+
+/** Failed items, parts of the product first. */
+export function failures(store: Store): Failure[] {
+  const out: Failure[] = [];
+  for (const c of store.components.failed()) {
+    out.push({ key: `component:${c.component_id}`, kind: "component", name: c.name || c.component_id, message: c.error ?? "" });
+  }
+  for (const f of store.features.failed()) {
+    out.push({ key: `feature:${f.feature_id}`, kind: "feature", name: f.name || f.feature_id, message: f.error ?? "" });
+  }
+  for (const t of store.tasks.failed()) {
+    out.push({ key: `task:${t.task_id}`, kind: "task", name: t.name || t.task_id, message: t.error ?? "" });
+  }
+  for (const p of store.phases.list()) {
+    if (p.errors.length === 0 && p.status !== "error") continue;
+    out.push({ key: `phase:${p.phase_id}`, kind: "phase", name: phaseTitle(p), message: p.errors.join("\n") });
+  }
+  return out;
+}
+
+/** `Phase 5`, or `Phase 5 · Checkout` with its name. */
+export function phaseTitle(phase: Phase): string {
+  const head = /^phase\b/i.test(phase.phase_id) ? phase.phase_id : `Phase ${phase.phase_id}`;
+  return phase.name && phase.name !== phase.phase_id && phase.name !== head ? `${head} · ${phase.name}` : head;
+}
+
+/** The phase at work: the one the build names, else the running one that moved last. */
+export function currentPhase(store: Store): Phase | null {
+  const named = store.session.phase === null ? undefined : store.phases.get(store.session.phase);
+  if (named) return named;
+  let best: Phase | null = null;
+  for (const phase of store.phases.list()) {
+    if (phase.status !== "in_progress" && phase.status !== "error" && phase.status !== "blocked") continue;
+    if (best === null || (phase.updated_at ?? "") >= (best.updated_at ?? "")) best = phase;
+  }
+  return best;
+}
+
+/** Phases by number: 9 before 10, 10.5 between 10 and 11. */
+export function phasesInOrder(store: Store): Phase[] {
+  const natural = naturalCompare();
+  const number = (id: string): number => {
+    const m = /\d+(\.\d+)?/.exec(id);
+    return m ? Number(m[0]) : Number.POSITIVE_INFINITY;
+  };
+  return store.phases.list().sort((a, b) => {
+    const x = number(a.phase_id);
+    const y = number(b.phase_id);
+    return x === y ? natural(a.phase_id, b.phase_id) : x - y;
+  });
+}

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Everything that can be said about the code without running it. Runs all checks, then fails if one of them did.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+failed=0
+check() { step "$@" || failed=1; }
+
+check 'ruff format' "$python" -m ruff format --check .
+check 'ruff check' "$python" -m ruff check .
+check 'pyright, strict' .venv/bin/basedpyright --level error
+check 'biome' npm --prefix js run --silent lint
+check 'tsc' npm --prefix js run --silent check
+check 'generated files are current' "$python" tools/generate_protocol.py --check
+exit "$failed"

@@ -1,0 +1,34 @@
+#!/bin/sh
+# make test: sets up what is missing, then runs every check and every test.
+# All stages run, so that one failure does not hide another. PYTEST_ARGS goes to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+say 'Set-up'
+sh scripts/setup.sh dev
+CHROMIUM=$(sh scripts/chromium.sh)
+export CHROMIUM
+"$python" hatch_build.py packages
+say "  ready: $("$python" -V), node $(node --version), $("$CHROMIUM" --version 2>/dev/null || echo "$CHROMIUM")"
+
+failed=''
+say 'Lint'
+sh scripts/lint.sh || failed="$failed lint"
+
+say 'Front end (vitest in Chromium)'
+npm --prefix js test </dev/null || failed="$failed front-end"
+
+say 'Notebooks'
+"$python" -m pytest --nbval-lax --nbval-cell-timeout=60 -p no:cacheprovider -q notebooks </dev/null ||
+    failed="$failed notebooks"
+
+say 'Python'
+# Last, so that its closing line ends the output.
+# shellcheck disable=SC2086 # PYTEST_ARGS is a list of words
+"$python" -m pytest ${PYTEST_ARGS:-} </dev/null || failed="$failed python"
+
+if [ -n "$failed" ]; then
+    say "FAILED:$failed"
+    exit 1
+fi

@@ -1,0 +1,747 @@
+"""Every shape of file: what its record says."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buildwidget.formats import Shape, items, plain, shape_of
+from buildwidget.formats.values import Reader, parse_time, time_of_name
+from buildwidget.model import BuildStatus, Status, TsSource
+from buildwidget.progress import item_stats
+
+from .corpus import (
+    CHECKPOINT,
+    CURRENT,
+    FEATURES,
+    LOCK,
+    MTIME,
+    ORCHESTRATION,
+    PLAN,
+    POOL,
+    WORKFLOW,
+    real_files,
+    record,
+)
+
+SHAPE_OF_FOLDER = {
+    "build_checkpoint": Shape.CHECKPOINT,
+    "workflow_checkpoint": Shape.WORKFLOW,
+    "pool_checkpoint": Shape.POOL,
+    "orchestration_state": Shape.ORCHESTRATION,
+    "lock_progress": Shape.LOCK,
+    "orchestration_json": Shape.PLAN,
+    "current_phase": Shape.CURRENT_PHASE,
+    "features_json": Shape.FEATURES,
+}
+REAL = real_files()
+
+
+@pytest.fixture(params=["America/New_York", "Asia/Kolkata"])
+def zone(request, monkeypatch):
+    """A local time that is not UTC."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+def codes(said):
+    return [warning.code for warning in said.warnings]
+
+
+# -- the real files -------------------------------------------------------------------------------------------------
+
+
+def test_the_corpus_is_whole():
+    assert len(REAL) == 107
+    assert {real.kind for real in REAL} == SHAPE_OF_FOLDER.keys()
+
+
+@pytest.mark.parametrize("real", REAL, ids=lambda real: real.file.name)
+def test_every_real_file_is_read(real):
+    said = real.parse()
+    assert said.shape is SHAPE_OF_FOLDER[real.kind]
+    assert said.time.tzinfo is not None
+    for kept in (said.components, said.features, said.tasks, said.phases):
+        stats = item_stats(kept)
+        assert sum(n for name, n in stats.items() if name not in ("total", "completion_percentage")) == len(kept)
+    assert said.percent is None or 0 <= said.percent <= 100
+    # Only the times that nobody filled in, and the phase that is done with nothing done, are odd.
+    for warning in said.warnings:
+        assert "PLACEHOLDER" in warning.message or "$(date" in warning.message or "0 of 5" in warning.message
+
+
+def test_the_four_real_checkpoints_read_neither_zero_nor_in_progress_for_ever():
+    said = {real.data["phase"]: real.parse() for real in real_files("build_checkpoint")}
+    assert {phase: (r.status.value, r.status_source, r.percent) for phase, r in said.items()} == {
+        "build_3a_batch_2_complete": ("completed", "phase", None),
+        "build_3a_production_ready": ("completed", "phase", None),
+        "build_4a_migration_tools": ("unknown", "nothing known", None),
+        "build_4e_start": ("in_progress", "phase", None),
+    }
+
+
+@pytest.mark.parametrize("real", real_files("workflow_checkpoint"), ids=lambda real: real.path)
+def test_a_workflow_that_says_running_with_everything_done_is_over(real):
+    state = real.data["state_data"]
+    assert state["status"] == "running"
+    said = real.parse()
+    assert said.status is (BuildStatus.FAILED if state["failed_count"] else BuildStatus.COMPLETED)
+    summary, *done = said.tasks
+    assert summary.task_id == real.data["workflow_id"]
+    assert summary.name == real.data["phase"]
+    assert summary.status_raw == "running"
+    assert summary.progress == 100 * state["completed_count"] / state["total_items"]
+    assert [task.task_id for task in done] == real.data["completed_items"]
+    assert {task.parent_id for task in done} <= {summary.task_id}
+    assert all(task.status is Status.COMPLETED and task.kind == "workflow" for task in done)
+
+
+@pytest.mark.parametrize("real", real_files("pool_checkpoint"), ids=lambda real: real.path)
+def test_a_pool_gives_a_task_for_each_result(real):
+    data, said = real.data, real.parse()
+    summary, *results = said.tasks
+    assert summary.task_id == data["pool_id"]
+    assert summary.duration_ms == data["stats"]["total_duration_ms"]
+    assert {task.task_id for task in results} == data["results"].keys()
+    for task in results:
+        result = data["results"][task.task_id]
+        assert (task.kind, task.parent_id) == ("pool", data["pool_id"])
+        assert task.duration_ms == result["duration_ms"]
+        assert task.metadata == {"agent_type": result["agent_type"], "task_id": result["task_id"]}
+    assert said.status is BuildStatus.COMPLETED
+    assert said.tally.total == data["stats"]["total_items"]
+
+
+@pytest.mark.parametrize("real", real_files("lock_progress"), ids=lambda real: real.file.name)
+def test_a_lock_is_one_phase(real):
+    data, said = real.data, real.parse()
+    (phase,) = said.phases
+    assert phase.status_raw == data["status"]
+    assert phase.status is (Status.IN_PROGRESS if data["status"] in ("active", "in_progress") else Status.COMPLETED)
+    assert (phase.tasks_total, phase.tasks_done) == (data["tasks_total"], data["tasks_done"])
+    assert (phase.step, phase.step_label) == (data["step"], data["step_label"])
+    assert len(phase.history) == len(data["history"])
+    assert {"tests_written", "tests_passing", "commits"} <= phase.metadata.keys()
+    assert said.percent == (100 * data["tasks_done"] / data["tasks_total"] if data["tasks_total"] else None)
+
+
+def test_ids_of_real_phases():
+    ids = {real.path.split("/")[2]: real.parse().phases[0].phase_id for real in real_files("lock_progress")}
+    assert ids["phase-10.5"] == "10.5"
+    assert ids["phase-14.8"] == "14.8"
+    assert ids["phase-5"] == "5"
+    # Another plan's phase 2 is not this plan's phase 2.
+    assert ids["phase-2"] == "2"
+    assert ids["dashboard-intel-phase-2"] == "dashboard-intel-phase-2"
+    assert ids["intel-deals-phase-2"] == "intel-deals-phase-2"
+
+
+def test_a_real_phase_that_is_done_with_nothing_done():
+    done_with_nothing = [
+        real for real in real_files("lock_progress") if real.data["status"] == "done" and real.data["tasks_total"] == 5
+        and real.data["tasks_done"] == 0
+    ]  # fmt: skip
+    (said,) = [real.parse() for real in done_with_nothing]
+    assert said.status is BuildStatus.COMPLETED
+    assert said.percent == 0.0
+    assert "says_complete_but_counts_disagree" in codes(said)
+
+
+def test_the_real_orchestration_state():
+    real = next(r for r in real_files("orchestration_state") if "tasks" in r.data)
+    said = real.parse()
+    assert [task.task_id for task in said.tasks] == list(real.data["tasks"])
+    stated = real.data["progress"]
+    assert (said.tally.total, said.tally.completed) == (stated["total"], stated["completed"])
+    assert said.percent == pytest.approx(stated["percent_complete"], abs=0.06)
+    assert {task.estimated_minutes for task in said.tasks} == {90.0}
+    assert all(task.metadata["complexity"] == "medium" for task in said.tasks)
+
+
+def test_the_relatives_of_the_orchestration_state():
+    batches = [real for real in real_files("orchestration_state") if "batches" in real.data]
+    for real in batches:
+        said = real.parse()
+        assert said.tally.total == len(said.tasks) == real.data["total_tasks"]
+        assert said.percent == 0.0
+        assert {task.metadata["batch"] for task in said.tasks} == {"0", "1", "2"}
+    (template,) = (real.parse() for real in real_files("orchestration_state") if "current_build" in real.data)
+    assert (template.status, template.percent, template.tally) == (BuildStatus.UNKNOWN, None, None)
+
+
+@pytest.mark.parametrize("real", real_files("orchestration_json"), ids=lambda real: real.file.name)
+def test_a_real_plan(real):
+    data, said = real.data, real.parse()
+    assert [phase.phase_id for phase in said.phases] == [str(id_) for b in data["batches"] for id_ in b["phases"]]
+    assert (said.tally.total, said.tally.completed) == (data["total_phases"], data["completed_phases"])
+    assert said.percent == round(100 * data["completed_phases"] / data["total_phases"], 1)
+
+
+def test_a_real_plan_with_a_blocked_batch():
+    said = next(real.parse() for real in real_files("orchestration_json") if "shadow window" in real.file.read_text())
+    by_id = {phase.phase_id: phase for phase in said.phases}
+    assert by_id["9"].status is Status.COMPLETED
+    assert by_id["13"].status is Status.BLOCKED
+    assert by_id["13"].metadata == {"batch": "4", "blocker": "requires >=7-day shadow window"}
+    assert by_id["14"].metadata["blocked_by"] == [13]
+    assert said.status is BuildStatus.PENDING
+
+
+@pytest.mark.parametrize("real", real_files("current_phase"), ids=lambda real: real.file.name)
+def test_a_real_current_phase(real):
+    data, said = real.data, real.parse()
+    (phase,) = said.phases
+    assert said.present_phase == phase.phase_id == str(data["phase"])
+    assert phase.name == said.phase == data["name"]
+    assert phase.started_at == datetime.fromisoformat(data.get("started", data.get("started_at")))
+    assert phase.status is Status.UNKNOWN
+    known = {"phase", "name", "started", "started_at"}
+    assert phase.metadata == {key: value for key, value in data.items() if key not in known}
+
+
+@pytest.mark.parametrize("real", real_files("features_json"), ids=lambda real: real.file.name)
+def test_a_real_feature_registry(real):
+    data, said = real.data, real.parse()
+    assert said.project == data["project"]
+    assert said.time == datetime.fromisoformat(data["last_updated"])
+    # Two files hold several features under one id.
+    assert {feature.feature_id for feature in said.features} == {entry["id"] for entry in data["features"]}
+    for feature in said.features:
+        entry = [e for e in data["features"] if e["id"] == feature.feature_id][-1]
+        assert feature.component_id is None
+        assert feature.metadata["components"] == entry["components"]
+        assert feature.metadata["tests"] == entry["tests"]
+        assert feature.status is Status.COMPLETED
+    assert said.percent == (100.0 if data["features"] else None)
+
+
+# -- which shape ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        (CHECKPOINT, Shape.CHECKPOINT),
+        (".buildrunner/checkpoints/anything.json", Shape.CHECKPOINT),
+        (ORCHESTRATION, Shape.ORCHESTRATION),
+        (".buildrunner/orchestration_state.json", Shape.ORCHESTRATION),
+        (".buildrunner/state/.buildrunner/state/orchestration_state.json", Shape.ORCHESTRATION),
+        (WORKFLOW, Shape.WORKFLOW),
+        (POOL, Shape.POOL),
+        (LOCK, Shape.LOCK),
+        (FEATURES, Shape.FEATURES),
+        (PLAN, Shape.PLAN),
+        (CURRENT, Shape.CURRENT_PHASE),
+        (".buildrunner/context/architecture.md", None),
+        (".buildrunner/checkpoints/.checkpoint_1.json", None),
+        (".buildrunner/checkpoints/checkpoint_1.json.tmp", None),
+        (".buildrunner/locks/phase-5/claim.json", None),
+        (".buildrunner/locks/progress.json", None),
+        (".buildrunner/settings.json", None),
+        ("features.json", None),
+        (".buildrunner", None),
+        ("", None),
+    ],
+)
+def test_the_shape_by_path(path, shape):
+    assert shape_of(path) is shape
+
+
+@pytest.mark.parametrize("real", REAL, ids=lambda real: real.file.name)
+def test_the_shape_by_keys_is_the_same(real):
+    elsewhere = record("some/copy.json", real.data)
+    assert elsewhere.shape is SHAPE_OF_FOLDER[real.kind]
+
+
+def test_a_runtime_checkpoint_is_known_by_its_schema():
+    data = {
+        "checkpoint_id": "cp-1",
+        "task_id": "task-123",
+        "runtime": "codex",
+        "status": "running",
+        "current_step": "review",
+        "timestamp": "2026-04-16T12:00:00Z",
+        "log_entries": [],
+        "workspace_diff": "",
+        "metadata": {"backend": "local", "runtimeSessionId": "s-9", "capabilities": ["edit", "run"]},
+        "schema_version": "br3.runtime.checkpoint.v1",
+    }
+    said = record(".buildrunner/checkpoints/cp-1.json", data)
+    assert said.shape is Shape.RUNTIME
+    assert (said.status, said.phase) == (BuildStatus.IN_PROGRESS, "review")
+    assert said.time == datetime(2026, 4, 16, 12, tzinfo=UTC)
+    assert (said.checkpoint.checkpoint_id, said.checkpoint.status) == ("cp-1", "running")
+    assert said.checkpoint.metadata["task_id"] == "task-123"
+    assert said.checkpoint.metadata["schema_version"] == "br3.runtime.checkpoint.v1"
+    assert said.runtime.runtime == "codex"
+    assert said.runtime.backend == "local"
+    assert said.runtime.runtime_session_id == "s-9"
+    assert said.runtime.capabilities == ["edit", "run"]
+    assert not said.warnings
+
+
+# -- A: build checkpoints -------------------------------------------------------------------------------------------
+
+CAMEL = {
+    "id": "api",
+    "name": "API",
+    "type": "api",
+    "status": "in_progress",
+    "progress": 45.55,
+    "dependencies": ["db"],
+    "files": ["a.py"],
+    "testsPass": True,
+    "startTime": "2026-03-01T09:00:00Z",
+    "endTime": "2026-03-01T10:00:00Z",
+    "error": "boom",
+    "owner": "ann",
+    "metadata": {"colour": "red"},
+}
+SNAKE = {
+    **{k: v for k, v in CAMEL.items() if k not in ("testsPass", "startTime", "endTime")},
+    "tests_pass": True,
+    "start_time": "2026-03-01T09:00:00Z",
+    "end_time": "2026-03-01T10:00:00Z",
+}
+FEATURE = {
+    "id": "login",
+    "name": "Login",
+    "description": "Sign in",
+    "priority": "high",
+    "component": "api",
+    "status": "running",
+    "tasks": [{"id": "t1", "name": "Form", "completed": True, "timestamp": 1772355600}, {"id": "t2", "name": "Check"}],
+    "estimatedTime": 90,
+    "actualTime": 30.5,
+    "dependencies": [],
+    "tests": {"unit": 3, "passing": True},
+}
+
+
+@pytest.mark.parametrize("place", ["top", "metadata"])
+@pytest.mark.parametrize("component", [CAMEL, SNAKE], ids=["camelCase", "snake_case"])
+def test_components_and_features_in_both_spellings_and_both_places(component, place):
+    lists = {"components": [component], "features": [FEATURE]}
+    data = {"id": "c", "timestamp": "2026-03-01T09:00:00Z", "phase": "p"}
+    said = record(CHECKPOINT, {**data, **lists} if place == "top" else {**data, "metadata": {"name": "n", **lists}})
+    (api,), (login,) = said.components, said.features
+    assert (api.component_id, api.name, api.component_type) == ("api", "API", "api")
+    assert (api.status, api.status_raw, api.progress) == (Status.IN_PROGRESS, "in_progress", 45.5)
+    assert (api.files, api.dependencies, api.tests_pass) == (["a.py"], ["db"], True)
+    assert api.started_at == datetime(2026, 3, 1, 9, tzinfo=UTC)
+    assert api.ended_at == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert api.error == "boom"
+    assert api.metadata == {"owner": "ann", "colour": "red"}
+    assert (login.component_id, login.status, login.progress) == ("api", Status.IN_PROGRESS, 50.0)
+    assert (login.estimated_minutes, login.actual_minutes) == (90.0, 30.5)
+    assert [(task.id, task.completed) for task in login.tasks] == [("t1", True), ("t2", False)]
+    assert login.tasks[0].timestamp == datetime(2026, 3, 1, 9, tzinfo=UTC)
+    assert login.metadata == {"tests": {"unit": 3, "passing": True}}
+    assert said.percent == pytest.approx(0.6 * 45.5 + 0.4 * 50, abs=0.051)
+    assert (said.current_component, said.current_feature) == ("api", "login")
+    assert said.status is BuildStatus.IN_PROGRESS
+    # The lists are items now; they do not travel a second time inside the checkpoint.
+    assert said.checkpoint.metadata == ({} if place == "top" else {"name": "n"})
+    assert not said.warnings
+
+
+def test_both_spellings_at_once_lose_nothing():
+    said = record(CHECKPOINT, {"components": [{"id": "a", "testsPass": False, "tests_pass": True, "error": None}]})
+    (item,) = said.components
+    assert item.tests_pass is True
+    assert item.metadata == {"testsPass": False}
+
+
+def test_an_items_own_metadata_wins_over_an_unknown_key_and_nothing_is_lost():
+    said = record(CHECKPOINT, {"components": [{"id": "a", "colour": "blue", "metadata": {"colour": "red"}}]})
+    assert said.components[0].metadata == {"colour": "red", "colour_": "blue"}
+    said = record(CHECKPOINT, {"components": [{"id": "a", "metadata": "just text"}]})
+    assert said.components[0].metadata == {"metadata": "just text"}
+
+
+def test_unknown_keys_of_a_checkpoint_are_kept():
+    said = record(CHECKPOINT, {"id": "c", "git": {"sha": "abc"}, "metadata": {"name": "n"}, "components": "later"})
+    assert said.checkpoint.metadata == {"name": "n", "git": {"sha": "abc"}, "components": "later"}
+
+
+def test_the_life_of_a_checkpoint_is_not_the_status_of_the_build():
+    for word in ("created", "active", "rolled_back", "Active"):
+        said = record(CHECKPOINT, {"id": "c", "status": word})
+        assert said.checkpoint.status == word
+        assert said.status is BuildStatus.UNKNOWN
+    assert record(CHECKPOINT, {"id": "c", "status": "failed", "error": "x"}).status is BuildStatus.FAILED
+
+
+def test_empty_lists_mean_unknown():
+    said = record(CHECKPOINT, {"id": "c", "tasks_completed": [], "files_created": [], "components": []})
+    assert (said.percent, said.tally, said.status) == (None, None, BuildStatus.UNKNOWN)
+
+
+def test_repeats_are_kept_and_counted_once():
+    said = record(CHECKPOINT, {"id": "c", "tasks_completed": ["a", "b", "a"]})
+    assert said.checkpoint.tasks_completed == ["a", "b", "a"]
+    assert (said.tally.total, said.tally.completed) == (None, 2)
+
+
+def test_items_keyed_by_id():
+    said = record(CHECKPOINT, {"components": {"api": {"status": "done"}, "db": {"id": "database", "progress": 5}}})
+    assert [(item.component_id, item.progress) for item in said.components] == [("api", 100.0), ("database", 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict"),
+    [
+        (["completed", "skipped"], BuildStatus.COMPLETED),
+        (["failed", "completed"], BuildStatus.FAILED),
+        (["failed", "running"], BuildStatus.IN_PROGRESS),
+        (["pending", "blocked"], BuildStatus.PENDING),
+    ],
+)
+def test_the_verdict_of_a_checkpoint_with_items(statuses, verdict):
+    data = {"phase": "build_1", "components": [{"id": str(n), "status": word} for n, word in enumerate(statuses)]}
+    assert record(CHECKPOINT, data).status is verdict
+
+
+# -- C to H, made up ------------------------------------------------------------------------------------------------
+
+
+def test_an_orchestration_state_with_skipped_and_failed_tasks():
+    tasks = {
+        "a": {"id": "a", "name": "A", "status": "completed", "started_at": "2026-03-01T09:00:00Z",
+              "completed_at": "2026-03-01T10:00:00Z", "retry_count": 2},
+        "b": {"id": "b", "name": "B", "status": "skipped", "dependencies": ["a"]},
+        "c": {"id": "c", "name": "C", "status": "failed", "error_message": "no disk", "estimated_minutes": 15},
+    }  # fmt: skip
+    said = record(ORCHESTRATION, {"timestamp": "2026-03-01T11:00:00Z", "tasks": tasks})
+    a, b, c = said.tasks
+    assert (a.retry_count, a.progress, a.kind) == (2, 100.0, "orchestration")
+    assert b.dependencies == ["a"]
+    assert (c.status, c.error, c.estimated_minutes) == (Status.ERROR, "no disk", 15.0)
+    assert (said.status, said.percent) == (BuildStatus.FAILED, 50.0)
+    assert said.started_at == a.started_at
+    assert said.time == datetime(2026, 3, 1, 11, tzinfo=UTC)
+
+
+def test_an_orchestration_state_that_only_counts():
+    said = record(ORCHESTRATION, {"tasks": {}, "progress": {"total": 4, "completed": 3, "in_progress": 1}})
+    assert (said.percent, said.status) == (75.0, BuildStatus.IN_PROGRESS)
+    said = record(ORCHESTRATION, {"batches": [{"tasks": ["x", "y"]}], "total_tasks": 2, "completed_tasks": 2})
+    assert (said.percent, said.status) == (100.0, BuildStatus.COMPLETED)
+    assert all(task.status is Status.COMPLETED for task in said.tasks)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "verdict", "percent"),
+    [
+        ({"status": "running", "total_items": 4, "completed_count": 1}, "in_progress", "in_progress", 25),
+        ({"status": "running", "total_items": 2, "completed_count": 1, "failed_count": 1}, "error", "failed", 50),
+        ({"status": "paused", "total_items": 2, "completed_count": 1}, "paused", "pending", 50),
+        ({"total_items": 2, "completed_count": 1}, "in_progress", "in_progress", 50),
+        ({"total_items": 2, "completed_count": 0}, "not_started", "pending", 0),
+        ({"status": "completed", "total_items": 2, "completed_count": 1}, "in_progress", "in_progress", 50),
+        ({"status": "running"}, "in_progress", "in_progress", None),
+        ({}, "unknown", "unknown", None),
+    ],
+)  # fmt: skip
+def test_the_counts_of_a_workflow_decide(state, status, verdict, percent):
+    said = record(WORKFLOW, {"workflow_id": "w", "completed_items": [], "phase": "explore", "state_data": state})
+    assert said.tasks[0].status == status
+    assert said.status == verdict
+    assert said.percent == percent
+
+
+def test_a_pool_with_a_failed_result():
+    results = {
+        "x": {"item_id": "x", "agent_type": "test", "status": "timeout", "error_message": "too slow", "duration_ms": 5},
+        "y": {"item_id": "y", "agent_type": "test", "status": "completed"},
+    }
+    said = record(POOL, {"pool_id": "p", "results": results, "stats": {}})
+    summary, x, _ = said.tasks
+    assert (x.status, x.status_raw, x.error) == (Status.ERROR, "timeout", "too slow")
+    assert (summary.status, said.status, said.percent) == (Status.ERROR, BuildStatus.FAILED, 50.0)
+
+
+def test_a_lock_with_errors():
+    data = {"phase": 5, "status": "done", "errors": ["tests fail", {"message": "no disk"}], "tasks_total": 0}
+    said = record(LOCK, data)
+    assert said.status is BuildStatus.FAILED
+    assert said.phases[0].errors == ["tests fail", "no disk"]
+    assert record(LOCK, {**data, "status": "active"}).status is BuildStatus.IN_PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("task", "shown"), [(None, None), ("5.1 — Do", "5.1 — Do"), ({"name": "panel"}, "panel"), ({}, None), (7, "7")]
+)
+def test_the_current_task_of_a_lock(task, shown):
+    assert record(LOCK, {"phase": 5, "current_task": task}).phases[0].current_task == shown
+
+
+@pytest.mark.parametrize(
+    ("folder", "phase", "id_"),
+    [
+        ("phase-5", 5, "5"),
+        ("phase-5", "5", "5"),
+        ("phase_5", 5.0, "5"),
+        ("Phase 5", 5, "5"),
+        ("5", 5, "5"),
+        ("phase-14.8", 14.8, "14.8"),
+        ("phase-intel-1", "intel-1", "intel-1"),
+        ("intel-1", "intel-1", "intel-1"),
+        ("phase-7", None, "7"),
+        ("hotfix", None, "hotfix"),
+        ("deals-phase-2", 2, "deals-phase-2"),
+        ("phase", None, "phase"),
+    ],
+)
+def test_the_id_of_a_phase(folder, phase, id_):
+    said = record(f".buildrunner/locks/{folder}/progress.json", {"phase": phase, "step": 0.5})
+    assert said.phases[0].phase_id == id_
+    assert said.phases[0].step == 0.5
+
+
+def test_a_plan_that_lists_its_completed_phases():
+    said = record(PLAN, {"completed_phases": [1, "2", 1], "total_phases": 4, "batches": [{"id": 9, "phases": [2, 3]}]})
+    assert [(p.phase_id, p.status) for p in said.phases] == [
+        ("1", Status.COMPLETED),
+        ("2", Status.COMPLETED),
+        ("3", Status.UNKNOWN),
+    ]
+    assert (said.tally.completed, said.percent) == (2, 50.0)
+
+
+def test_a_plan_is_not_complete_because_its_listed_batches_are():
+    batches = [{"id": 1, "phases": [1, 2], "status": "complete"}]
+    said = record(PLAN, {"completed_phases": 2, "total_phases": 4, "batches": batches})
+    assert (said.status, said.percent) == (BuildStatus.PENDING, 50.0)
+    said = record(PLAN, {"completed_phases": 4, "total_phases": 4, "batches": batches})
+    assert said.status is BuildStatus.COMPLETED
+
+
+def test_a_registry_without_features_has_its_own_word():
+    assert record(FEATURES, {"status": "in_development", "features": []}).status is BuildStatus.IN_PROGRESS
+    assert record(FEATURES, {"status": "retrofit", "features": []}).status is BuildStatus.UNKNOWN
+    planned = record(FEATURES, {"status": "active", "features": [{"id": "f", "status": "planned", "progress": 0}]})
+    assert (planned.status, planned.percent) == (BuildStatus.PENDING, 0.0)
+
+
+# -- times ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("2026-04-06T18:41:46Z", datetime(2026, 4, 6, 18, 41, 46, tzinfo=UTC)),
+        ("2026-04-06T18:41:46.5+02:00", datetime(2026, 4, 6, 16, 41, 46, 500_000, tzinfo=UTC)),
+        ("2024-11-24T18:00:00.000000Z", datetime(2024, 11, 24, 18, tzinfo=UTC)),
+        (1772355600, datetime(2026, 3, 1, 9, tzinfo=UTC)),
+        (1772355600.25, datetime(2026, 3, 1, 9, 0, 0, 250_000, tzinfo=UTC)),
+        (1772355600250, datetime(2026, 3, 1, 9, 0, 0, 250_000, tzinfo=UTC)),
+        ("1772355600", datetime(2026, 3, 1, 9, tzinfo=UTC)),
+        ("1772355600250", datetime(2026, 3, 1, 9, 0, 0, 250_000, tzinfo=UTC)),
+    ],
+)
+def test_times_that_need_no_zone(zone, written, moment):
+    assert parse_time(written) == (moment, TsSource.FILE)
+
+
+def test_times_without_a_zone_are_local(zone):
+    for written in ("2025-11-17T21:30:05.705279", "2025-11-17 21:30:05.705279"):
+        moment, source = parse_time(written)
+        assert source is TsSource.ASSUMED_LOCAL
+        assert moment.tzinfo is UTC
+        assert moment.astimezone().replace(tzinfo=None) == datetime(2025, 11, 17, 21, 30, 5, 705279)
+    assert moment.hour == {"America/New_York": 2, "Asia/Kolkata": 16}[zone]
+    midnight, source = parse_time("2025-11-17")
+    assert source is TsSource.ASSUMED_LOCAL
+    assert midnight.astimezone().replace(tzinfo=None) == datetime(2025, 11, 17)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("PLACEHOLDER", "$(date -u +%Y-%m-%dT%H:%M:%SZ)", "", "soon", "2025-13-01", "0001-01-01"),
+        *("9999-12-31T23:59:59-23:00", "9" * 17, "x" * 1000),
+        *(0, 1, -5, 1e300, float("nan"), float("inf"), True, None, [], {}),
+    ],
+)
+def test_what_is_not_a_time(zone, written):
+    assert parse_time(written) is None
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text(), st.integers(), st.floats(), st.datetimes().map(str), st.dates().map(str)))
+def test_reading_a_time_never_fails(written):
+    found = parse_time(written)
+    assert found is None or found[0].utcoffset() == timedelta(0)
+
+
+def test_the_time_of_a_checkpoint_falls_through(zone):
+    name = "checkpoint_20251117_213005_705272"
+    local = datetime(2025, 11, 17, 21, 30, 5, 705272).astimezone(UTC)
+    said = {
+        "file": record(CHECKPOINT, {"id": name, "timestamp": "2025-11-17T21:30:05Z"}),
+        "assumed_local": record(CHECKPOINT, {"id": name, "timestamp": "2025-11-17T21:30:06"}),
+        "filename": record(CHECKPOINT, {"id": name, "timestamp": "PLACEHOLDER"}),
+        "mtime": record(".buildrunner/checkpoints/x.json", {"id": "x", "timestamp": "PLACEHOLDER"}),
+    }
+    for source, one in said.items():
+        assert one.ts_source == one.checkpoint.ts_source == source
+        assert one.time == one.checkpoint.created_at
+    assert said["filename"].time == local
+    assert said["mtime"].time == MTIME
+    assert codes(said["filename"]) == codes(said["mtime"]) == ["odd_value"]
+    # The file's name serves where its id tells no time.
+    stem = record(f".buildrunner/checkpoints/{name}.json", {"id": "first"})
+    assert (stem.time, stem.ts_source, stem.checkpoint.checkpoint_id) == (local, TsSource.FILENAME, "first")
+
+
+@pytest.mark.parametrize("name", ["", "checkpoint", "checkpoint_20251399_999999", "a_20251117_2130", "1" * 5000])
+def test_names_that_tell_no_time(name):
+    assert time_of_name(name) is None
+
+
+# -- the two paths --------------------------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(["completed", "running", "FAILED", "odd", ""])
+TIMES = st.sampled_from(
+    ["2026-03-01T09:00:00Z", "2026-03-01T09:00:00", "2026-03-01", "", "PLACEHOLDER", 1772355600, None]
+)
+NAMES = st.lists(st.sampled_from(["a", "b", "", 3, None]), max_size=3)
+NUMBERS = st.one_of(st.none(), st.integers(-1, 101), st.floats(0, 100), st.just("2h"), st.booleans())
+SHARED = {
+    "id": st.sampled_from(["x", "y", 1, ""]),
+    "name": st.sampled_from(["n", "", None, 5]),
+    "status": WORDS,
+    "progress": NUMBERS,
+    "dependencies": NAMES,
+    "error": st.sampled_from([None, "boom", False, {"message": "m"}]),
+    "unknown": st.sampled_from([1, "u", None, [1.5]]),
+    "metadata": st.sampled_from([None, {}, {"k": 1}, "text"]),
+}
+COMPONENT = st.fixed_dictionaries(
+    {},
+    optional={
+        **SHARED,
+        "type": st.sampled_from(["api", None]),
+        "files": NAMES,
+        "tests_pass": st.sampled_from([True, None, "yes"]),
+        "testsPass": st.sampled_from([False, None]),
+        "startTime": TIMES,
+        "start_time": TIMES,
+        "end_time": TIMES,
+        "completed_at": TIMES,
+        "component_type": st.just("db"),
+    },
+)
+CHECKLIST = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.sampled_from(["1", "2", 3]),
+            "name": st.just("n"),
+            "completed": st.booleans(),
+            "timestamp": TIMES,
+        },
+    ),
+    max_size=3,
+)  # fmt: skip
+FEATURES_MADE = st.fixed_dictionaries(
+    {},
+    optional={
+        **SHARED,
+        "tasks": CHECKLIST,
+        "component": st.just("c"),
+        "components": st.just(["a.py"]),
+        "estimatedTime": NUMBERS,
+        "estimated_time": NUMBERS,
+        "actual_minutes": NUMBERS,
+        "completed_at": TIMES,
+    },
+)
+TASK = st.fixed_dictionaries(
+    {},
+    optional={
+        **SHARED,
+        "item_id": st.just("i"),
+        "task_id": st.just("t"),
+        "started_at": TIMES,
+        "completed_at": TIMES,
+        "duration_ms": NUMBERS,
+        "retry_count": st.sampled_from([0, 2, -1, None, 1.5]),
+        "estimated_minutes": NUMBERS,
+        "error_message": st.sampled_from([None, "e"]),
+    },
+)
+
+
+def _agree(fast, slow, entry):
+    quick, careful = Reader("f", MTIME), Reader("f", MTIME)
+    made = fast(quick, dict(entry))
+    if made is not None:
+        assert made == slow(careful, dict(entry))
+        assert quick.warnings == careful.warnings == []
+
+
+@settings(deadline=None)
+@given(COMPONENT)
+def test_the_fast_path_of_components_agrees_with_the_lenient_one(entry):
+    _agree(plain.component, lambda reader, e: items._component(reader, None, e), entry)
+
+
+@settings(deadline=None)
+@given(FEATURES_MADE)
+def test_the_fast_path_of_features_agrees_with_the_lenient_one(entry):
+    _agree(plain.feature, lambda reader, e: items._feature(reader, None, e), entry)
+
+
+@settings(deadline=None)
+@given(TASK)
+def test_the_fast_path_of_tasks_agrees_with_the_lenient_one(entry):
+    _agree(
+        lambda reader, e: plain.task(reader, e, "pool", "p"),
+        lambda reader, e: items._task(reader, None, e, "pool", "p"),
+        entry,
+    )
+
+
+def test_ordinary_items_take_the_fast_path():
+    reader = Reader("f", MTIME)
+    for entry in (CAMEL, SNAKE):
+        assert plain.component(reader, entry) is not None
+    finished = {**FEATURE, "tasks": [{"id": "1", "name": "n", "completed": True}]}
+    assert plain.feature(reader, finished) is not None
+    task = next(iter(next(r for r in real_files("orchestration_state") if "tasks" in r.data).data["tasks"].values()))
+    assert plain.task(reader, task, "orchestration", None) is not None
+
+
+@pytest.mark.parametrize("real", REAL, ids=lambda real: real.file.name)
+def test_a_number_that_is_none_changes_nothing_else(real):
+    """NaN is no JSON: the whole file then takes the lenient way, and must say the same."""
+    before = real.parse()
+    text = json.dumps({**real.data, "x_odd": float("nan")})
+    assert "NaN" in text
+    after = type(real).parse(real._replace(file=_Text(text)))
+    for one in (before, after):
+        if one.checkpoint is not None:
+            one.checkpoint.metadata.pop("x_odd", None)
+        for phase in one.phases:
+            phase.metadata.pop("x_odd", None)
+    assert after == before
+
+
+class _Text:
+    """A file that holds a text."""
+
+    def __init__(self, text):
+        self._text = text
+
+    def read_bytes(self):
+        return self._text.encode()

@@ -1,0 +1,325 @@
+"""The widget in a real kernel, without a browser: what arrives on the wire while the loop is free and while it is not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager, start_new_kernel
+
+from buildwidget import events as ev
+from buildwidget.state import fold
+
+from .projects import Project, component, until
+
+pytestmark = pytest.mark.timeout(90)
+
+
+class Kernel:
+    """A kernel and what it publishes about widgets."""
+
+    def __init__(self, client: BlockingKernelClient) -> None:
+        self.client = client
+        self.seen: list[dict[str, Any]] = []
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Take in what has been published, with the time it came."""
+        while self.client.iopub_channel.msg_ready():
+            message = self.client.get_iopub_msg(timeout=1)
+            message["came"] = time.monotonic()
+            self.seen.append(message)
+        return self.seen
+
+    def start(self, code: str) -> str:
+        """Run a cell, without waiting for it."""
+        return self.client.execute(code)
+
+    def idle(self, request: str) -> bool:
+        return any(
+            m["msg_type"] == "status"
+            and m["content"]["execution_state"] == "idle"
+            and m["parent_header"].get("msg_id") == request
+            for m in self.drain()
+        )
+
+    def run(self, code: str) -> str:
+        """Run a cell to its end; give what it printed."""
+        request = self.start(code)
+        until(lambda: self.idle(request), 30, code)
+        mine = [m for m in self.seen if m["parent_header"].get("msg_id") == request]
+        errors = [m["content"]["evalue"] for m in mine if m["msg_type"] == "error"]
+        assert not errors, errors
+        return "".join(m["content"]["text"] for m in mine if m["msg_type"] == "stream")
+
+    @property
+    def comm(self) -> str:
+        """The comm of the newest widget of ours."""
+        opened = [
+            m["content"]["comm_id"]
+            for m in self.drain()
+            if m["msg_type"] == "comm_open" and "_esm" in m["content"]["data"].get("state", {})
+        ]
+        return opened[-1]
+
+    def say(self, content: dict[str, Any]) -> None:
+        """Send the widget what a view would send."""
+        body = {"comm_id": self.comm, "data": {"method": "custom", "content": content}}
+        self.client.shell_channel.send(self.client.session.msg("comm_msg", body))
+
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        """The custom messages of one kind, with their buffers and times."""
+        return [
+            {**m["content"]["data"]["content"], "buffers": m.get("buffers"), "came": m["came"]}
+            for m in self.drain()
+            if m["msg_type"] == "comm_msg"
+            and m["content"]["data"].get("method") == "custom"
+            and m["content"]["data"]["content"].get("kind") == kind
+        ]
+
+    def events(self) -> list[dict[str, Any]]:
+        """All messages of all envelopes, in order, each once."""
+        found: dict[int, dict[str, Any]] = {}
+        for envelope in self.heard("events"):
+            for message in json.loads(bytes(envelope["buffers"][0])):
+                found.setdefault(message["seq"], {**message, "came": envelope["came"]})
+        return [found[seq] for seq in sorted(found)]
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[BlockingKernelClient]:
+    manager: KernelManager
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        yield client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(started: BlockingKernelClient) -> Iterator[Kernel]:
+    kernel = Kernel(started)
+    kernel.drain()
+    kernel.seen.clear()
+    yield kernel
+    kernel.run("import buildwidget as bw\nfor w in list(bw.widget.open_widgets()): w.close()")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path / "shop")
+    project.checkpoint(components=[component("api", 1)])
+    return project
+
+
+def open_cell(kernel: Kernel, project: Project, **options: Any) -> dict[str, Any]:
+    """Run the live cell and greet it as a view does; give the welcome."""
+    given = "".join(f", {k}={v!r}" for k, v in options.items())
+    kernel.run(f"import buildwidget as bw\nw = bw.watch({str(project.root)!r}{given})\nw")
+    kernel.say({"kind": "hello", "id": "h1", "epoch": None, "seq": 0})
+    return until(lambda: kernel.heard("welcome"))[0]
+
+
+def update_seen(kernel: Kernel, progress: float) -> Callable[[], Any]:
+    return lambda: [e for e in kernel.events() if e["type"] == "component_update" and e["progress"] == progress]
+
+
+def test_the_cell_opens_with_the_truth(kernel: Kernel, project: Project) -> None:
+    kernel.run(f"import buildwidget as bw\nw = bw.watch({str(project.root)!r})\nw")
+    opened = [m for m in kernel.drain() if m["msg_type"] == "comm_open" and "_esm" in m["content"]["data"]["state"]]
+    paths = opened[-1]["content"]["data"]["buffer_paths"]
+    state = json.loads(bytes(opened[-1]["buffers"][paths.index(["_snapshot"])]))["state"]
+    assert [c["component_id"] for c in state["components"]] == ["api"]
+    [shown] = [m for m in kernel.seen if m["msg_type"] == "display_data"]
+    data = shown["content"]["data"]
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "shop, in progress, 1 %" in data["text/plain"]
+    assert "<table>" in data["text/html"]
+
+
+def test_a_view_is_welcomed_and_gets_the_state(kernel: Kernel, project: Project) -> None:
+    welcome = open_cell(kernel, project)
+    assert welcome["id"] == "h1"
+    [snapshot] = until(lambda: kernel.heard("snapshot"))
+    assert json.loads(bytes(snapshot["buffers"][0]))["components"][0]["component_id"] == "api"
+    assert snapshot["epoch"] == welcome["epoch"]
+
+
+def test_updates_in_a_free_loop(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    for n in (10, 20, 30):
+        project.checkpoint(components=[component("api", n)])
+        until(update_seen(kernel, n), 5)
+
+
+@pytest.mark.parametrize(
+    "block",
+    ["import time; time.sleep(3)", "import time\nend = time.time() + 3\nwhile time.time() < end: sum(range(1000))"],
+    ids=["sleep", "python"],
+)
+def test_updates_while_another_cell_runs(kernel: Kernel, project: Project, block: str) -> None:
+    open_cell(kernel, project)
+    request = kernel.start(block)
+    project.checkpoint(components=[component("api", 5)])  # in the first moments of the block
+    until(update_seen(kernel, 5), 2)
+    for n in range(10, 20):
+        project.checkpoint(components=[component("api", n)])
+        until(update_seen(kernel, n), 2)
+    assert not kernel.idle(request)
+    until(lambda: kernel.idle(request))
+    project.checkpoint(components=[component("api", 77)])
+    until(update_seen(kernel, 77), 5)
+
+
+def test_envelopes_leave_no_hole(kernel: Kernel, project: Project) -> None:
+    welcome = open_cell(kernel, project)
+    for n in range(200):
+        project.checkpoint(components=[component("api", n / 2)])
+    until(update_seen(kernel, 99.5), 5)
+    reached = welcome["seq"]
+    for envelope in kernel.heard("events"):
+        assert envelope["from"] <= reached + 1
+        reached = max(reached, envelope["to"])
+    truth = json.loads(kernel.run("import msgspec; print(msgspec.json.encode(w.state).decode())"))
+    [snapshot] = kernel.heard("snapshot")
+    start = ev.decode(
+        json.dumps({"type": "snapshot", "epoch": "e", "seq": 0, "state": json.loads(bytes(snapshot["buffers"][0]))})
+    )
+    log = [ev.decode(json.dumps({k: v for k, v in e.items() if k != "came"})) for e in kernel.events()]
+    assert json.loads(kernel.run("print(w.session.seq)")) == reached
+    import msgspec
+
+    assert json.loads(msgspec.json.encode(fold(log, start.state, snapshot["seq"]).snapshot())) == truth
+
+
+def test_a_hole_is_filled_on_request(kernel: Kernel, project: Project) -> None:
+    welcome = open_cell(kernel, project)
+    project.checkpoint(components=[component("api", 42)])
+    until(update_seen(kernel, 42))
+    before = len(kernel.heard("events"))
+    kernel.say({"kind": "replay", "epoch": welcome["epoch"], "since": welcome["seq"]})
+    envelope = until(lambda: kernel.heard("events")[before:])[0]
+    assert envelope["from"] == welcome["seq"] + 1
+
+
+def test_silence_is_broken_by_a_heartbeat(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    assert until(lambda: kernel.heard("heartbeat"), 5)[0]["busy"] is False
+    request = kernel.start("import time; time.sleep(4)")
+    until(lambda: [h for h in kernel.heard("heartbeat") if h["busy"]], 4)
+    until(lambda: kernel.idle(request))
+
+
+def test_selection_and_filter_go_both_ways(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    kernel.say({"kind": "select", "ids": ["component:api"]})
+    assert until(lambda: kernel.heard("selected"))[0]["ids"] == ["component:api"]
+    until(lambda: kernel.run("print(w.selected)") == "['component:api']\n")
+    kernel.run("w.selected = []; w.filter = 'status:error'")
+    updates = [
+        m["content"]["data"]["state"] for m in kernel.drain() if m["content"].get("data", {}).get("method") == "update"
+    ]
+    assert {"selected": []} in updates
+    assert {"filter": "status:error"} in updates
+
+
+def test_nonsense_from_a_view_does_no_harm(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    for nonsense in (
+        {},
+        {"kind": "select", "ids": "x"},
+        {"kind": "replay", "epoch": 1, "since": "x"},
+        {"kind": ["a"]},
+        {"kind": "filter", "text": 5},
+    ):
+        kernel.say(nonsense)
+    kernel.say({"kind": "ping", "id": 7})
+    assert until(lambda: kernel.heard("pong"))[0]["id"] == 7
+
+
+def test_frames_callbacks_and_waiting(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    assert (
+        kernel.run("print(w.components.loc[0, 'component_id'], w.components.dtypes['started_at'])").strip()
+        == "api datetime64[us, UTC]"
+    )
+    kernel.run("got = []\nw.on('component_update', lambda e: got.append(e.progress))")
+    kernel.run("@w.on('session_update')\nasync def note(e): got.append(e.status.value)")
+    waiting = kernel.start("print(await w.wait('completed', timeout=20))")
+    project.checkpoint(components=[component("api", 50)])
+    until(update_seen(kernel, 50))
+    project.checkpoint(components=[component("api", 100, "completed")])
+    until(lambda: kernel.idle(waiting))
+    assert any(m["content"].get("text") == "completed\n" for m in kernel.seen)
+    assert "50.0" in kernel.run("print(got)")
+    assert "completed" in kernel.run("print(got)")
+
+
+def test_waiting_says_why_it_ends(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    code = "try:\n    await w.wait('completed', timeout={})\nexcept Exception as e:\n    print(type(e).__name__, e)"
+    assert kernel.run(code.format(0.05)).startswith("TimeoutError the build was not completed within 0.05 s")
+    project.checkpoint(components=[component("api", 40, "failed")])
+    assert "BuildEndedError the build ended with status 'failed'" in kernel.run(code.format(10))
+    assert "ValueError no status" in kernel.run(
+        "try:\n    await w.wait('done')\nexcept Exception as e:\n    print(type(e).__name__, e)"
+    )
+
+
+def test_a_failing_callback_is_told_in_the_cell(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    kernel.run("w.on('component_update', lambda e: 1 / 0)")
+    project.checkpoint(components=[component("api", 33)])
+    assert "ZeroDivisionError" in until(lambda: kernel.heard("notice"))[0]["text"]
+    project.checkpoint(components=[component("api", 34)])
+    until(update_seen(kernel, 34))
+
+
+def test_running_the_cell_again_a_hundred_times(kernel: Kernel, project: Project) -> None:
+    """Without a cell's name every run makes one more; there is a limit, and one session, thread and notifier for all."""
+    kernel.run(f"import buildwidget as bw, threading, os\nfor _ in range(100): w = bw.watch({str(project.root)!r})")
+    kernel.run("import gc; gc.collect()")
+    assert int(kernel.run("print(len(bw.widget.open_widgets()))")) <= 32
+    code = "print(sum('buildwidget' in t.name for t in threading.enumerate()))"
+    assert int(kernel.run(code)) == 1
+    links = "print(sum('inotify' in os.readlink(f'/proc/self/fd/{f}') for f in os.listdir('/proc/self/fd') if os.path.lexists(f'/proc/self/fd/{f}')))"
+    assert int(kernel.run(links)) <= 2
+
+
+def test_close_shows_the_last_state_for_good(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    kernel.run("w.close(); w.close()")
+    assert kernel.heard("closed")
+    [update] = [m for m in kernel.drain() if m["msg_type"] == "update_display_data"]
+    assert "application/vnd.jupyter.widget-view+json" not in update["content"]["data"]
+    assert "closed" in update["content"]["data"]["text/html"]
+
+
+def test_the_picture_is_renewed_when_the_build_ends(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    project.checkpoint(components=[component("api", 100, "completed")])
+    updated = until(lambda: [m for m in kernel.drain() if m["msg_type"] == "update_display_data"])
+    data = updated[-1]["content"]["data"]
+    assert "completed, 100 %" in data["text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_the_magic(kernel: Kernel, project: Project) -> None:
+    kernel.run("%load_ext buildwidget")
+    assert "--height" in kernel.run("%buildwatch --help")
+    kernel.run(f"w = %buildwatch {project.root} --filter status:error")
+    assert kernel.run("print(w.filter, w)") == "status:error BuildWidget('shop')\n"
+
+
+def test_a_file_is_no_project(kernel: Kernel, project: Project) -> None:
+    file = project.root / "x.txt"
+    file.write_text("x")
+    said = kernel.run(
+        f"import buildwidget as bw\ntry:\n    bw.watch({str(file)!r})\nexcept NotADirectoryError as e:\n    print(e)"
+    )
+    assert "give the project's folder" in said
