@@ -295,12 +295,11 @@ class Merge:
             percent = None if overall is None else pg.rounded(overall)
             phase = newest.phase if newest else None
             status, rule = pg.build_status((i.status for i in items), percent=percent, phase=phase)
-            if status is BuildStatus.PENDING and percent:
-                status, rule = BuildStatus.IN_PROGRESS, "partly done"  # between two items, nothing is running
+            status, rule = _partly_done(status, rule, percent)
             done = sum(i.status is Status.COMPLETED for i in items)
             return len(items), done, percent, status, f"components_and_features:{rule}"
         present = self._present_phase()
-        locks = [r for r in self._of(Shape.LOCK) if present is None or any(p.phase_id == present for p in r.phases)]
+        locks = [r for r in self._of(Shape.LOCK) if present is None or any(_is_phase(p, present) for p in r.phases)]
         for source, records in (
             ("orchestration_state", self._of(Shape.ORCHESTRATION)),
             ("lock", locks),
@@ -309,8 +308,8 @@ class Merge:
             for record in reversed(records):
                 if record.percent is not None:
                     tally = record.tally or Tally()
-                    label = f"{source}:{record.status_source}"
-                    return tally.total, tally.completed, record.percent, record.status, label
+                    status, rule = _partly_done(record.status, record.status_source, record.percent)
+                    return tally.total, tally.completed, record.percent, status, f"{source}:{rule}"
         tallies = [r.tally for r in self._of(Shape.WORKFLOW, Shape.POOL) if r.tally and r.tally.total]
         if tallies:
             total = sum(t.total or 0 for t in tallies)
@@ -326,6 +325,18 @@ class Merge:
             if record is not None and record.status is not BuildStatus.UNKNOWN:
                 return None, None, record.percent, record.status, f"{record.shape}:{record.status_source}"
         return None, None, None, BuildStatus.UNKNOWN, ""
+
+
+def _partly_done(status: BuildStatus, rule: str, percent: float | None) -> tuple[BuildStatus, str]:
+    """Between two items nothing is running, and yet the build is not pending."""
+    if status is BuildStatus.PENDING and percent:
+        return BuildStatus.IN_PROGRESS, "partly done"
+    return status, rule
+
+
+def _is_phase(phase: Phase, name: str) -> bool:
+    """Whether a phase goes by this name: its id, or the number in its file where the folder has a longer name."""
+    return phase.phase_id == name or str(phase.metadata.get("phase")) == name
 
 
 def _order(item: Any) -> tuple[int, Any, str]:

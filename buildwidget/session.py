@@ -4,7 +4,7 @@ A `BuildSession` ties the rooms together: watcher → formats → merge → stat
 under one lock. Who runs it depends on where the session lives:
 
 - by default the watcher's own thread (any event loop, or none, may subscribe);
-- with ``open(loop=…)`` that loop runs the pump, so that callbacks and observers live where the loop lives. The watcher's
+- with ``open(loop=…)`` that loop runs the pump, so that callbacks and observers live where it lives. The watcher's
   thread hands it each batch and waits 30 ms for it to begin. A loop that does not begin is blocked; then the thread
   pumps the batch itself, and goes on doing so until the loop answers again. Nothing waits for the loop, nothing is
   pumped twice.
@@ -34,7 +34,10 @@ from .log import EventLog, Logged
 from .merge import Merge
 from .model import BuildWarning, State
 from .state import BuildState, Delta, is_context
-from .watcher import ChangeSource, FileChange, Retry, Torn, open_file, read_file
+from ._watch.files import Torn, open_file, read_file
+from ._watch.pending import FileChange
+from ._watch.retry import Retry
+from ._watch.source import ChangeSource
 
 __all__ = ["BuildSession"]
 
@@ -43,7 +46,6 @@ logger = logging.getLogger("buildwidget.session")
 GRACE: Final = 0.030  # seconds a loop gets to begin pumping before the thread does it
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
 CONTENT_LIMIT: Final = 64 * 1024  # bytes of context markdown carried in a message
-MAX_BYTES: Final = 32 * 2**20  # the largest file that is read
 _MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})  # what a half-written file can look like
 
 
@@ -373,7 +375,7 @@ class BuildSession:
             if odd is not None:
                 raise CheckpointError(path, odd, code="not_a_file")  # noqa: TRY301 (one place makes the warning)
             if shape is not None:
-                data, stat = read_file(self.root, path, MAX_BYTES)
+                data, stat = read_file(self.root, path, formats.MAX_BYTES)
                 record: Any = formats.parse(path, data, _utc(stat.st_mtime))
                 content = None
             else:

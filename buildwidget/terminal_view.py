@@ -144,8 +144,10 @@ def render(
     footer
         Lines that stay visible at the bottom whatever else must go.
     """
-    bottom = [Text(line, style="bold", no_wrap=False, overflow="fold") for line in footer]
-    used = sum(1 + len(line.plain) // max(1, width) for line in bottom) + (1 if bottom else 0)
+    # Cut by hand, so that an address stays whole, and in one piece where it fits.
+    cut = [line[at : at + width] for line in footer for at in range(0, max(1, len(line)), width)]
+    bottom = [Text(piece, style="bold", no_wrap=True, overflow="crop") for piece in cut]
+    used = len(bottom) + (1 if bottom else 0)
     if waiting:
         return Group(Text("Waiting for a build: there is no .buildrunner folder here yet.", style="dim"), *bottom)
     top = _header(state, now, silence=silence, stalled=stalled)

@@ -211,6 +211,7 @@ def test_swapped_by_rename(project, way, which):
         (project / A).write_text("333")
         reader.sees(A, "modified")
         # What was moved away is not ours any more.
+        reader.quiet()
         reader.forget()
         write(aside / Path(A).relative_to(f"{BASE}/{which}"), "not ours")
         write(project / BASE / "z.json")
@@ -352,7 +353,7 @@ def test_things_that_are_no_files(project, way):
             assert error.value.code == "not_a_file"
         (folder / "d.json").rmdir()
         write(folder / "d.json")
-        reader.sees(f"{BASE}/checkpoints/d.json", "modified")
+        reader.until(lambda: reader.seen(f"{BASE}/checkpoints/d.json")[-1] != "deleted", "something there again")
         reader.until(lambda: f"{BASE}/checkpoints/d.json" not in reader.source.odd, "a file after all")
 
 
@@ -373,9 +374,11 @@ def test_buildrunner_as_a_file(project, way):
 
 def test_put_back_comes_again_and_a_new_change_brings_it_at_once(project, way):
     path = write(project / A)
+    os.utime(path, (1_000_000_000.5, 1_000_000_000.5))  # too old to be looked at twice
     with reading(project, **way) as reader:
         reader.sees(A, "created")
         source = reader.source
+        reader.quiet()
         reader.forget()
         began = time.monotonic()
         source.put_back(FileChange(A, "created"), 0.2)
@@ -733,14 +736,13 @@ def test_filewatcher_in_trio(project, poll):
 async def test_filewatcher_tells_once_per_settled_change(project, poll):
     told = Told()
     async with FileWatcher(project, told, poll=poll):
-        text = json.dumps({"items": list(range(2000))})
         for number in range(1, 11):
+            text = json.dumps({"items": list(range(2000)), "number": number})
             with (project / A).open("w") as file:
                 for start in range(0, len(text), 500):
                     file.write(text[start : start + 500])
                     file.flush()
                     await asyncio.sleep(0.001)
-                file.write(" " * number)
             await told.until(lambda number=number: len(told.calls) >= number)
             await asyncio.sleep(0.15)
             assert len(told.calls) == number

@@ -64,6 +64,17 @@ class Reader:
         """Wait for a change of a path."""
         self.until(lambda: kind in self.seen(path), f"{path} {kind}")
 
+    def quiet(self, seconds: float = 0.3) -> None:
+        """Wait until nothing has come for a while: repeated notices of one change are allowed, and over by then."""
+        seen, since = -1, time.monotonic()
+        end = since + DEADLINE
+        while time.monotonic() - since < seconds:
+            assert time.monotonic() < end, "changes never end"
+            with self._news:
+                if len(self.changes) != seen:
+                    seen, since = len(self.changes), time.monotonic()
+                self._news.wait(0.02)
+
     def forget(self) -> None:
         """Begin a new chapter."""
         with self._news:

@@ -28,6 +28,7 @@ logger = logging.getLogger("buildwidget.watcher")
 
 
 MANY = 500
+SLICE_MS = 10
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -228,7 +229,7 @@ class Inotify:
 class WatchfilesNotifier:
     """watchfiles, for every system that it knows.
 
-    Its lowest layer is used because only there can one wait be ended early without losing the watch.
+    Its lowest layer is used because only there can a wait end early without losing the watch.
     """
 
     name = "watchfiles"
@@ -279,8 +280,13 @@ class WatchfilesNotifier:
         if not raw and self._notify is None:
             self._kick.wait(timeout)
         elif not raw and self._notify is not None:
-            found = self._notify.watch(self._debounce, self._step, max(1, int(timeout * 1000 + 0.999)), self._kick)
-            raw = found if isinstance(found, set) else raw
+            end = time.monotonic() + max(timeout, 0.001)
+            while not self._kick.is_set() and (left := end - time.monotonic()) > 0:
+                # In slices: it can be stopped by an event of ours, but then throws away what it had.
+                found = self._notify.watch(self._debounce, self._step, max(1, min(SLICE_MS, int(left * 1000))), None)
+                if isinstance(found, set):
+                    raw = found
+                    break
         self._kick.clear()
         # It does not say when the kernel lost some; after so many at once it may have.
         notices = Notices(set(), lost=len(raw) > MANY)

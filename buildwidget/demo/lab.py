@@ -79,7 +79,7 @@ class DemoLab:
         stop: threading.Event | None = None,
     ) -> None:
         self.folder = folder.resolve()
-        self.token = secrets.token_hex(20)
+        self.token = secrets.token_urlsafe(16)  # short enough for the address to fit a line of 80
         self.address = ""
         self._port = port
         self._stop = stop or threading.Event()

@@ -60,7 +60,7 @@ def play(options: DemoOptions, console: Console) -> None:
         if options.lab:
             url = _start_lab(options, console, stack, interrupts)
             if url:
-                footer.append(f"JupyterLab: {url}")
+                footer.append(url)
         if interrupts.stop.is_set():
             return
         session = BuildSession(options.folder)

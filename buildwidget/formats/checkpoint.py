@@ -6,7 +6,6 @@ are read at the top level and inside ``metadata``, because the original loader r
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from ..model import Checkpoint
@@ -29,7 +28,6 @@ _LIFE = frozenset({"created", "active", "rolled_back"})
 
 def read(data: dict[str, Any], reader: Reader) -> Record:
     """The record of one build checkpoint."""
-    stem = PurePosixPath(reader.path).stem
     if _KEYS.isdisjoint(data):
         reader.warn("no_known_keys", "the file has none of the keys of a checkpoint")
     data = dict(data)
@@ -45,8 +43,8 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
     reader.at()
 
     pop = data.pop
-    id_ = reader.ident(items.take(data, "id", "checkpoint_id", "checkpointId")) or stem
-    time, source = reader.file_time(pop("timestamp", None), "timestamp", id_, stem)
+    id_ = reader.ident(items.take(data, "id", "checkpoint_id", "checkpointId")) or reader.stem
+    time, source = reader.file_time(pop("timestamp", None), "timestamp", id_, reader.stem)
     phase = reader.text(pop("phase", None), "phase")
     life = reader.text(pop("status", None), "status", 200)
     done = reader.texts(items.take(data, "tasks_completed", "tasksCompleted"), "tasks_completed")

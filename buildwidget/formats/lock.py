@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Any
 
 from ..model import Phase, PhaseStep, Status, TsSource
@@ -85,7 +84,7 @@ def _phase_id(stated: str | None, path: str) -> str:
     ``locks/phase-2`` and ``locks/dashboard-intel-phase-2`` both state phase 2 and are different phases at the same
     time. So the number is the id in a folder named after nothing else, and the folder's name is in any other.
     """
-    parts = PurePosixPath(path).parts
+    parts = path.split("/")
     folder = parts[parts.index("locks") + 1] if "locks" in parts[:-2] else ""
     number = re.sub(r"^phase[-_ ]?(?=.)", "", folder, flags=re.IGNORECASE)
     if stated is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from ..model import Checkpoint, Runtime
@@ -18,7 +17,6 @@ SCHEMA = "br3.runtime.checkpoint"
 
 def read(data: dict[str, Any], reader: Reader) -> Record:
     """The record of one runtime checkpoint."""
-    stem = PurePosixPath(reader.path).stem
     data = dict(data)
     own: object = data.get("metadata")
     inner = as_dict(own)
@@ -42,8 +40,8 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
         )
     }
     runtime = Runtime(capabilities=reader.texts(said("capabilities"), "capabilities"), **texts)
-    id_ = reader.ident(items.take(data, "checkpoint_id", "checkpointId", "id")) or stem
-    time, source = reader.file_time(data.pop("timestamp", None), "timestamp", id_, stem)
+    id_ = reader.ident(items.take(data, "checkpoint_id", "checkpointId", "id")) or reader.stem
+    time, source = reader.file_time(data.pop("timestamp", None), "timestamp", id_, reader.stem)
     word, raw = items.status_of(reader, data.pop("status", None))
     step = reader.text(said("current_step"), "current_step")
     error = data.get("error") or data.get("errors") or data.get("error_message")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from .record import Shape
@@ -20,7 +19,7 @@ _PROJECT: Final = {
 
 def shape_of(path: str) -> Shape | None:
     """The shape that a path (relative to the project, with ``/``) promises; None if it is not a file to read."""
-    parts = list(PurePosixPath(path).parts)
+    parts = path.split("/")
     if _ROOT not in parts[:-1] or not parts[-1].endswith(".json") or parts[-1].startswith("."):
         return None
     below, name = parts[parts.index(_ROOT) + 1 :], parts[-1]

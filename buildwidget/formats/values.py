@@ -135,6 +135,7 @@ class Reader:
 
     def __init__(self, path: str, mtime: datetime) -> None:
         self.path, self.mtime = path, mtime.astimezone(UTC)
+        self.stem = path.rpartition("/")[2].removesuffix(".json")
         self._kind, self._id = "", ""
         self._warnings: list[ItemWarning] = []
         self._more = 0

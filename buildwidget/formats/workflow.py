@@ -7,7 +7,6 @@ workflow or the pool itself.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..model import Status, Task, TsSource
@@ -24,7 +23,7 @@ __all__ = ["read_pool", "read_workflow"]
 
 def read_workflow(data: dict[str, Any], reader: Reader) -> Record:
     """The record of one workflow checkpoint."""
-    id_ = reader.ident(items.take(dict(data), "workflow_id", "workflowId")) or _id_in_name(reader.path)
+    id_ = reader.ident(items.take(dict(data), "workflow_id", "workflowId")) or _id_in_name(reader.stem)
     time, source = reader.file_time(data.get("timestamp"), "timestamp")
     stated: object = data.get("state_data", data.get("stateData"))
     state = as_dict(stated)
@@ -52,7 +51,7 @@ def read_workflow(data: dict[str, Any], reader: Reader) -> Record:
 
 def read_pool(data: dict[str, Any], reader: Reader) -> Record:
     """The record of one pool checkpoint."""
-    id_ = reader.ident(items.take(dict(data), "pool_id", "poolId")) or _id_in_name(reader.path)
+    id_ = reader.ident(items.take(dict(data), "pool_id", "poolId")) or _id_in_name(reader.stem)
     time, source = reader.file_time(data.get("timestamp"), "timestamp")
     tasks = [item for item in items.tasks(reader, data.get("results"), "pool", id_) if item.task_id != id_]
     reader.at()
@@ -85,9 +84,8 @@ def read_pool(data: dict[str, Any], reader: Reader) -> Record:
     return _record(Shape.POOL, reader, time, source, None, tally, [summary, *tasks], data)
 
 
-def _id_in_name(path: str) -> str:
-    """``0475d097`` in ``workflow_0475d097_checkpoint.json``."""
-    stem = PurePosixPath(path).stem
+def _id_in_name(stem: str) -> str:
+    """``0475d097`` in ``workflow_0475d097_checkpoint``."""
     return stem.removesuffix("_checkpoint").removeprefix("workflow_").removeprefix("pool_") or stem
 
 

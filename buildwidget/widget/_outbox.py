@@ -65,9 +65,9 @@ def collapse(rows: list[Logged]) -> list[Logged]:
 class Outbox:
     """Sends one session's messages over one comm.
 
-    Every public method may be called from any thread. What is sent goes out in the context that the last `hello` came
-    in: the kernel answers a comm on the shell that last published on it, and only that way are clicks answered while
-    another cell runs.
+    Every public method may be called from any thread. What is sent goes out in the context that a view's newest
+    message came in: the kernel answers a comm on the shell that last published on it, and only that way are clicks
+    answered while another cell runs.
     """
 
     def __init__(self, session: BuildSession, send: Send) -> None:
@@ -93,9 +93,16 @@ class Outbox:
 
     # -- what the view asks for -----------------------------------------------------------------------------------
 
+    def adopt(self) -> None:
+        """Publish in this context from now on. Every message of a view renews it.
+
+        The first `hello` may be older than the subshell that JupyterLab makes for comms: its context leads to the main
+        shell, where clicks would wait for the running cell.
+        """
+        self._context = contextvars.copy_context()
+
     def hello(self, content: dict[str, Any], welcome: dict[str, Any]) -> None:
         """Answer a view that has just come to life: who we are, then what it lacks."""
-        self._context = contextvars.copy_context()
         self._greeted = True
         with self._session.lock:
             session = self._session

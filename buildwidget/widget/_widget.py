@@ -366,6 +366,7 @@ class BuildWidget(anywidget.AnyWidget):
     def _answer(self, content: Any) -> None:
         if not isinstance(content, dict) or self._gone:
             return
+        self._outbox.adopt()
         match content.get("kind"):
             case "hello":
                 welcome = {

@@ -1,0 +1,8 @@
+// The tabs of the face, in their order. A new view is a file and a line here.
+
+import { buildTab } from "./build-tab";
+import { checkpointsTab, warningsTab } from "./list-tabs";
+import type { TabSpec } from "./view";
+import { phasesTab, tasksTab } from "./work-tabs";
+
+export const TABS: readonly TabSpec[] = [buildTab, phasesTab, tasksTab, checkpointsTab, warningsTab];

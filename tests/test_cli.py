@@ -1,0 +1,451 @@
+"""The command line as a person uses it: in real processes, in a real terminal, ended by a real Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from buildwidget import __version__
+from buildwidget.demo import prepare, write_instant
+from buildwidget.model import (
+    BuildStatus,
+    BuildWarning,
+    Component,
+    Counts,
+    Feature,
+    Progress,
+    Session,
+    State,
+    Status,
+    Terminal,
+    TerminalLine,
+)
+from buildwidget.terminal_view import Pulse, clean, milestones, render, span
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = [sys.executable, "-m", "buildwidget"]
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+def environment(**more: str) -> dict[str, str]:
+    drop = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "BUILDWIDGET_PROJECT")
+    kept = {key: value for key, value in os.environ.items() if key not in drop}
+    path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
+    return {**kept, "PYTHONPATH": path, "TERM": "xterm-256color", "PYTHONUNBUFFERED": "1", **more}
+
+
+def run(*words: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=50, check=False, cwd=cwd, env=environment(**env)
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of a build that failed."""
+    folder = prepare(tmp_path_factory.mktemp("cli") / "clinic")
+    write_instant(folder, "failure")
+    return folder
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), ["demo", "watch", "parse", "version", "bw.watch"]),
+        (("demo",), ["--speed", "--seed", "--lab", "--instant", "rollback", "Examples"]),
+        (("watch",), ["--plain", "--until-done", "Examples", ".buildrunner"]),
+        (("parse",), ["--json", "Examples"]),
+        (("version",), ["version"]),
+    ],
+)
+def test_help_teaches(words: tuple[str, ...], told: list[str]) -> None:
+    done = run(*words, "--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for word in told:
+        assert word in done.stdout
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = "import sys, buildwidget.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(), timeout=30)
+    for heavy in ("pandas", "anywidget", "ipywidgets", "IPython", "watchfiles", "jupyter_client", "rich"):
+        assert f"'{heavy}'" not in done.stdout
+
+
+def test_version() -> None:
+    assert run("version").stdout.startswith(f"buildwidget {__version__} ")
+
+
+def test_a_wrong_command_is_an_error() -> None:
+    done = run("wotch")
+    assert done.returncode == 2
+    assert "wotch" in done.stderr
+
+
+def test_parse_tells_what_a_file_says(finished: Path) -> None:
+    newest = max((finished / ".buildrunner/checkpoints").glob("*.json"))
+    done = run("parse", newest)
+    assert done.returncode == 0
+    assert re.search(r"status +failed", done.stdout)
+    assert "components (12)" in done.stdout
+    assert "Payments" in done.stdout
+    assert "ForeignKeyViolation" in done.stdout
+
+
+def test_parse_as_json(finished: Path) -> None:
+    done = run("parse", finished / ".buildrunner/features.json", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["feature_stats"]["total"] == 40
+
+
+@pytest.mark.parametrize(("content", "word"), [(None, "no such file"), ("{", "features.json"), ("[]", "features.json")])
+def test_parse_of_a_bad_file(tmp_path: Path, content: str | None, word: str) -> None:
+    file = tmp_path / "features.json"
+    if content is not None:
+        file.write_text(content)
+    done = run("parse", file)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_watch_of_no_folder(tmp_path: Path) -> None:
+    done = run("watch", tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "there is no folder" in done.stderr
+    assert "buildwidget demo" in done.stderr
+
+
+def test_watch_of_a_file(finished: Path) -> None:
+    done = run("watch", finished / ".buildrunner/features.json")
+    assert done.returncode == 2
+    assert "buildwidget parse" in done.stderr
+
+
+@pytest.mark.parametrize("below", ["", ".buildrunner"])
+def test_watch_until_done(finished: Path, below: str) -> None:
+    done = run("watch", finished / below, "--until-done")
+    assert done.returncode == 1, "it failed"
+    assert "meadow-clinic: failed" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+# -- demo -------------------------------------------------------------------------------------------------------------
+
+
+def test_demo_instant(tmp_path: Path) -> None:
+    done = run("demo", "--instant", "--out", tmp_path / "shop")
+    assert done.returncode == 0
+    assert str(tmp_path / "shop") in done.stdout
+    assert len(list((tmp_path / "shop/.buildrunner/checkpoints").glob("*.json"))) > 50
+
+
+def test_demo_leaves_a_foreign_build_alone(project: Path) -> None:
+    for more in ([], ["--instant"]):
+        done = run("demo", "--out", project, *more)
+        assert done.returncode == 1
+        assert "--out" in done.stderr
+    assert list((project / ".buildrunner").iterdir()) == [project / ".buildrunner/checkpoints"]
+
+
+def test_demo_in_a_pipe_is_lines_and_ends(tmp_path: Path) -> None:
+    done = run("demo", "--duration", "4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "buildwidget-demo") in done.stdout
+    lines = done.stdout.splitlines()
+    assert any("the build is completed" in line for line in lines)
+    assert any("Booking engine: in progress" in line for line in lines)
+    assert "12 of 12 components, 40 of 40 features" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_demo_that_stalls_ends_in_a_pipe(tmp_path: Path) -> None:
+    done = run("demo", "stall", "--duration", "2", "--replace", "--out", tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    assert "stalled" in done.stdout
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def running(*words: str | Path, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([*COMMAND, *map(str, words)], start_new_session=True, env=environment(), **more)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_demo_ends_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    with running("demo", "--loop", "--out", tmp_path / "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        wait_for(lambda: list(tmp_path.glob("p/.buildrunner/checkpoints/*.json")))
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert b"Ended." in out
+    assert b"Traceback" not in out
+
+
+def test_watch_ends_with_130(finished: Path) -> None:
+    with running("watch", finished, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        assert b"meadow-clinic" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in out
+
+
+def test_demo_with_lab_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [*COMMAND, "demo", "--lab", "--out", str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, start_new_session=True, env=environment(TMPDIR=str(temporary)), text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            lines: list[str] = []
+            for line in process.stdout:
+                lines.append(line)
+                if "http://127.0.0.1:" in line:
+                    break
+            assert re.search(r"/lab/tree/01-live\.ipynb\?token=[\w-]{22}$", lines[-1]), lines
+            family = psutil.Process(process.pid).children(recursive=True)
+            assert len(family) >= 2, "the server and a kernel"
+            cell = json.loads((folder / "01-live.ipynb").read_text())["cells"][1]
+            assert cell["execution_count"] == 1
+            wait_for(lambda: list(folder.glob(".buildrunner/checkpoints/*.json")))
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=40)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "Ended." in rest
+    assert [child for child in psutil.wait_procs(family, timeout=5)[1]] == []
+    assert list(temporary.glob("buildwidget-lab-*")) == []
+
+
+# -- in a real terminal -----------------------------------------------------------------------------------------------
+
+# Makes the pseudo-terminal the controlling one, so that the byte of Ctrl-C becomes a signal as it does for a person.
+CONTROLLED = (
+    "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); sys.argv[0] = 'buildwidget'; "
+    "runpy.run_module('buildwidget', run_name='__main__')"
+)
+
+
+def in_terminal(words: list[str], until: str, size: tuple[int, int] = (40, 110), **env: str) -> tuple[int, str]:
+    """Run in a terminal of rows × columns, press Ctrl-C when ``until`` is shown; the exit code and all that was written."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLED, *words],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment(**env),
+    )  # fmt: skip
+    os.close(slave)
+    shown = bytearray()
+    pressed = False
+    end = time.monotonic() + 40
+    try:
+        while time.monotonic() < end:
+            if select.select([master], [], [], 0.1)[0]:
+                try:
+                    shown += os.read(master, 65536)
+                except OSError:  # the other side has closed
+                    break
+            if not pressed and until in shown.decode(errors="replace"):
+                pressed = True
+                os.write(master, b"\x03")
+            if process.poll() is not None and not select.select([master], [], [], 0)[0]:
+                break
+        assert pressed, shown.decode(errors="replace")[-2000:]
+        return process.wait(10), shown.decode(errors="replace")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def test_watch_in_a_terminal(finished: Path) -> None:
+    code, shown = in_terminal(["watch", str(finished)], "Payments")
+    assert code == 130
+    assert "━━" in shown
+    assert "82." in shown
+    assert shown.rstrip().endswith("\x1b[?25h"), "the cursor is back"
+
+
+def test_watch_in_a_terminal_without_colour_is_lines(finished: Path) -> None:
+    code, shown = in_terminal(["watch", str(finished)], "meadow-clinic", NO_COLOR="1")
+    assert code == 130
+    assert "\x1b" not in shown
+
+
+def test_demo_in_a_terminal(tmp_path: Path) -> None:
+    code, shown = in_terminal(["demo", "--speed", "10", "--out", str(tmp_path / "p")], "Calendar sync")
+    assert code == 0
+    assert "Under way" in shown
+    assert "Ctrl-C ends it" in shown
+    assert "Ended." in shown
+
+
+# -- the picture ------------------------------------------------------------------------------------------------------
+
+
+EVIL = "[bold red]x[/] \x1b]0;owned\x07\x1b[2J\x1b[31mred\r\nnext\x9b5m \u202egnp.exe\x00"
+
+
+def evil_state() -> State:
+    component = Component(component_id="c", name=EVIL, status=Status.ERROR, status_raw=EVIL, error=EVIL, progress=40.0)
+    feature = Feature(feature_id="f", name=EVIL, component_id="c", status=Status.IN_PROGRESS, progress=5.0)
+    return State(
+        session=Session(project=EVIL, phase=EVIL, status=BuildStatus.IN_PROGRESS, counts=Counts(components=1)),
+        components=[component],
+        features=[feature],
+        progress=Progress(percent=40.0),
+        terminal=Terminal(tail=[TerminalLine(line=1, text=EVIL)], next_line=2),
+        warnings=[BuildWarning(file_path=EVIL, code="odd", message=EVIL)],
+    )
+
+
+def drawn(state: State, width: int, height: int, **more: Any) -> list[str]:
+    out = StringIO()
+    console = Console(file=out, width=width, height=height, force_terminal=True, color_system=None, legacy_windows=False)
+    console.print(render(state, now=NOW, width=width, height=height, **more))
+    return out.getvalue().splitlines()
+
+
+def test_text_from_files_is_inert() -> None:
+    lines = [*drawn(evil_state(), 200, 40), *milestones(None, evil_state()), *milestones(State(), evil_state())]
+    text = "\n".join(lines)
+    assert "[bold red]x[/]" in text, "markup is shown as it was written"
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert "owned" not in text
+
+
+@given(st.text() | st.text("\x1b[]mP\\;0\x07\x9b\x9cA\r\n"))
+def test_clean_leaves_no_control_characters(text: str) -> None:
+    shown = clean(text)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", shown)
+    assert len(shown) <= 400
+    assert clean(shown) == shown
+
+
+@given(st.text(st.characters(exclude_categories=("C", "Z")), max_size=300))
+def test_clean_keeps_ordinary_text(text: str) -> None:
+    assert clean(text) == text
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.integers(20, 200),
+    height=st.integers(8, 80),
+    components=st.integers(0, 30),
+    features=st.integers(0, 30),
+    warnings=st.integers(0, 5),
+    log=st.integers(0, 20),
+)
+def test_the_picture_fits(width: int, height: int, components: int, features: int, warnings: int, log: int) -> None:
+    url = "http://127.0.0.1:41234/lab/tree/01-live.ipynb?token=0123456789abcdefghijkl"
+    state = State(
+        components=[Component(component_id=f"c{i:02}", name=f"Part {i}", status=list(Status)[i % 9]) for i in range(components)],
+        features=[Feature(feature_id=f"f{i}", name=f"F {i}", status=Status.IN_PROGRESS) for i in range(features)],
+        warnings=[BuildWarning(file_path=f"a/{i}.json", code="empty", message="it is empty") for i in range(warnings)],
+        terminal=Terminal(tail=[TerminalLine(line=i, text=f"line {i}") for i in range(1, log + 1)]),
+    )
+    lines = drawn(state, width, height, footer=[url])
+    if height >= 24 and width >= 60:
+        assert len(lines) <= height
+    if width >= 80:
+        assert url in [line.rstrip() for line in lines], "in one piece"
+    assert max(map(len, lines)) <= width
+    assert url in "".join(line.rstrip() for line in lines), "whole, however narrow"
+
+
+def test_errors_come_first_and_the_rest_stays_where_it_is() -> None:
+    parts = [
+        Component(component_id="b", name="Bee", status=Status.COMPLETED, started_at=NOW),
+        Component(component_id="a", name="Ant", status=Status.IN_PROGRESS, started_at=datetime(2026, 1, 5, 10, tzinfo=UTC)),
+        Component(component_id="c", name="Cat", status=Status.NOT_STARTED),
+        Component(component_id="d", name="Dog", status=Status.ERROR, error="boom"),
+    ]
+    text = "\n".join(drawn(State(components=parts), 100, 40))
+    table = text[text.index("✘ Dog  ") if "✘ Dog  " in text else 0 :]
+    assert table.index("Dog") < table.index("Bee") < table.index("Ant") < table.index("Cat")
+
+
+def test_what_is_unknown_is_not_zero() -> None:
+    assert "unknown" in "\n".join(drawn(State(), 80, 24))
+    assert "0.0 %" not in "\n".join(drawn(State(), 80, 24))
+
+
+def test_milestones_are_told_once() -> None:
+    before = State(components=[Component(component_id="a", name="Ant", status=Status.IN_PROGRESS)])
+    after = State(
+        components=[Component(component_id="a", name="Ant", status=Status.COMPLETED)],
+        session=Session(status=BuildStatus.COMPLETED),
+        progress=Progress(percent=100.0),
+    )
+    assert milestones(before, after) == ["100.0 %  Ant: completed", "100.0 %  the build is completed"]
+    assert milestones(after, after) == []
+
+
+def test_a_build_stalls_by_its_own_rhythm() -> None:
+    pulse = Pulse()
+    for second in range(30):
+        pulse.beat(second, float(second))
+    assert not pulse.stalled(29 + 119)
+    assert pulse.stalled(29 + 121)
+    slow = Pulse()
+    slow.beat(1, 0.0)
+    slow.beat(2, 1.0)
+    assert not slow.stalled(899)
+    assert slow.stalled(902)
+    steady = Pulse()
+    for turn in range(30):
+        steady.beat(turn, 60.0 * turn)
+    assert not steady.stalled(60.0 * 29 + 239)
+    assert steady.stalled(60.0 * 29 + 241)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-3, "0 s"), (59.9, "59 s"), (60, "1 m 00 s"), (7500, "2 h 05 m")])
+def test_span(seconds: float, text: str) -> None:
+    assert span(seconds) == text
