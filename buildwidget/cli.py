@@ -69,23 +69,32 @@ def demo(
         typer.Argument(help="What happens: success, failure, stall, rollback or growth.", show_choices=False),
     ] = ScenarioName.SUCCESS,
     out: Annotated[
-        Path | None, typer.Option(help="The project folder to write. Default: buildwidget-demo, here.", show_default=False)
+        Path | None,
+        typer.Option(help="The project folder to write. Default: buildwidget-demo, here.", show_default=False),
     ] = None,
-    speed: Annotated[float, typer.Option(min=0.01, help="1 takes two to three minutes; 10 is ten times as fast.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(min=0.01, help="1 takes two to three minutes; 10 is ten times as fast.")
+    ] = 1.0,
     duration: Annotated[
-        float | None, typer.Option(min=0.01, help="Length of the build in seconds, instead of --speed.", show_default=False)
+        float | None,
+        typer.Option(min=0.01, help="Length of the build in seconds, instead of --speed.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another number, another build.")] = 0,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace files by rename. Default: rewrite them in place, in pieces, as BuildRunner does.")
+        bool,
+        typer.Option(
+            "--replace", help="Replace files by rename. Default: rewrite them in place, in pieces, as BuildRunner does."
+        ),
     ] = False,
     loop: Annotated[bool, typer.Option("--loop/--once", help="Begin again when a build has ended.")] = False,
     lab: Annotated[bool, typer.Option("--lab/--no-lab", help="Start JupyterLab with the live cell, too.")] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="With --lab: open it in a browser.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="With --lab: its port. 0: any free one.")] = 0,
-    instant: Annotated[bool, typer.Option("--instant", help="Write the whole build at once, with times in the past.")] = False,
+    instant: Annotated[
+        bool, typer.Option("--instant", help="Write the whole build at once, with times in the past.")
+    ] = False,
 ) -> None:
-    """Play a simulated build that writes real checkpoint files.
+    r"""Play a simulated build that writes real checkpoint files.
 
     It is shown here while it is written; with --lab, in JupyterLab as well. Ctrl-C ends all of it.
 
@@ -132,14 +141,20 @@ def demo(
 
 @app.command()
 def watch(
-    path: Annotated[Path, typer.Argument(help="The project: the folder that holds, or will hold, .buildrunner.")] = Path(),
-    plain: Annotated[bool, typer.Option("--plain", help="One line per milestone. Default where nothing can move: a pipe, NO_COLOR.")] = False,
+    path: Annotated[
+        Path, typer.Argument(help="The project: the folder that holds, or will hold, .buildrunner.")
+    ] = Path(),
+    plain: Annotated[
+        bool, typer.Option("--plain", help="One line per milestone. Default where nothing can move: a pipe, NO_COLOR.")
+    ] = False,
     until_done: Annotated[
         bool, typer.Option("--until-done", help="End with the build: exit code 0 if it completed, 1 if it failed.")
     ] = False,
-    poll: Annotated[bool, typer.Option("--poll", help="Scan the files instead of listening to the system (network drives).")] = False,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="Scan the files instead of listening to the system (network drives).")
+    ] = False,
 ) -> None:
-    """Show a build live in this terminal. Ctrl-C ends it (exit code 130).
+    r"""Show a build live in this terminal. Ctrl-C ends it (exit code 130).
 
     \b
     Examples:
@@ -175,7 +190,10 @@ def _project(path: Path) -> Path:
     if path.name == ".buildrunner":
         path = path.parent
     if path.is_file():
-        _fail(f"{path} is a file. Name the project folder to watch it, or read the file with 'buildwidget parse {path}'.", 2)
+        _fail(
+            f"{path} is a file. Name the project folder to watch it, or read the file with 'buildwidget parse {path}'.",
+            2,
+        )
     if not path.is_dir():
         _fail(
             f"there is no folder {path}. Name the project: the folder that holds .buildrunner. "
@@ -190,7 +208,7 @@ def parse(
     file: Annotated[Path, typer.Argument(help="A file below .buildrunner.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    """Tell what one file of a build says.
+    r"""Tell what one file of a build says.
 
     \b
     Examples:

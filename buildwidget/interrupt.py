@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
@@ -48,7 +48,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     @contextmanager
-    def raising(self) -> Iterator[None]:
+    def raising(self) -> Generator[None]:
         """While inside, a signal also raises KeyboardInterrupt; at once if one came before."""
         if self.stop.is_set():
             raise KeyboardInterrupt

@@ -255,12 +255,12 @@ class BuildSession:
         self._pump()
 
     def _post(self, loop: asyncio.AbstractEventLoop) -> bool:
+        self._probing = True  # before the loop can answer
         try:
             loop.call_soon_threadsafe(self._pump_in_loop)
         except RuntimeError:  # the loop is closed: the thread carries on alone
             self._loop = None
             return False
-        self._probing = True
         return True
 
     def _pump_in_loop(self) -> None:

@@ -1,9 +1,9 @@
 """Complete ``js/package-lock.json``: `npm ci` refuses a lock that leaves out a package for another system.
 
-Some tools come as one package per system (``@rollup/rollup-darwin-arm64`` …), all of them optional. npm leaves those out
-of the lock that the registry in use does not serve, and then `npm ci` calls the lock incomplete on every machine. This
-writes an entry for each: its version and, from its name, the system it is for. npm skips an entry for another system
-without asking for it. Entries that npm wrote itself are left alone.
+Some tools come as one package per system (``@rollup/rollup-darwin-arm64`` …), all of them optional. npm leaves those
+out of the lock that the registry in use does not serve, and then `npm ci` calls the lock incomplete on every machine.
+This writes an entry for each: its version and, from its name, the system it is for. npm skips an entry for another
+system without asking for it. Entries that npm wrote itself are left alone.
 """
 
 from __future__ import annotations

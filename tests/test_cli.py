@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import StringIO
@@ -41,6 +42,8 @@ from buildwidget.model import (
 )
 from buildwidget.terminal_view import Pulse, clean, milestones, render, span
 
+from .lab.jupyterlab import FLAGS, find_chromium
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "buildwidget"]
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -55,7 +58,13 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(*words: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=50, check=False, cwd=cwd, env=environment(**env)
+        [*COMMAND, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        cwd=cwd,
+        env=environment(**env),
     )
 
 
@@ -90,7 +99,9 @@ def test_help_teaches(words: tuple[str, ...], told: list[str]) -> None:
 
 def test_help_needs_nothing_heavy() -> None:
     code = "import sys, buildwidget.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(), timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(), timeout=30
+    )
     for heavy in ("pandas", "anywidget", "ipywidgets", "IPython", "watchfiles", "jupyter_client", "rich"):
         assert f"'{heavy}'" not in done.stdout
 
@@ -209,7 +220,9 @@ def running(*words: str | Path, **more: Any) -> Iterator[subprocess.Popen[bytes]
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_ends_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    with running("demo", "--loop", "--out", tmp_path / "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with running(
+        "demo", "--loop", "--out", tmp_path / "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         wait_for(lambda: list(tmp_path.glob("p/.buildrunner/checkpoints/*.json")))
         process.send_signal(number)
         out, _ = process.communicate(timeout=20)
@@ -255,8 +268,49 @@ def test_demo_with_lab_leaves_nothing_behind(tmp_path: Path) -> None:
             process.kill()
     assert process.returncode == 0
     assert "Ended." in rest
-    assert [child for child in psutil.wait_procs(family, timeout=5)[1]] == []
+    assert psutil.wait_procs(family, timeout=5)[1] == []
     assert list(temporary.glob("buildwidget-lab-*")) == []
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(120)
+def test_the_live_cell_runs_before_anybody_presses_a_key(tmp_path: Path) -> None:
+    with running("demo", "--lab", "--out", tmp_path / "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        url = ""
+        for line in process.stdout:
+            if found := re.search(rb"http://127\.0\.0\.1:\S+", line):
+                url = found.group().decode()
+                break
+        assert url
+        # In a thread: the synchronous Playwright leaves an event loop behind in the one it runs in.
+        with ThreadPoolExecutor(1) as pool:
+            first, second = pool.submit(two_looks, url).result()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=40)
+    assert process.returncode == 0
+    assert "%" in first
+    assert second != first
+
+
+def two_looks(url: str) -> tuple[str, str]:
+    """The text of the live cell, and again when it has changed. Nothing is clicked and no key is pressed."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS])
+        try:
+            page = browser.new_page(viewport={"width": 1200, "height": 900})
+            page.goto(url)
+            cell = ".jp-OutputArea-output .bw"
+            page.wait_for_function("s => document.querySelector(s)?.innerText.includes('%')", arg=cell, timeout=60_000)
+            first = page.inner_text(cell)
+            page.wait_for_function(
+                "([s, t]) => document.querySelector(s).innerText !== t", arg=[cell, first], timeout=20_000
+            )
+            return first, page.inner_text(cell)
+        finally:
+            browser.close()
 
 
 # -- in a real terminal -----------------------------------------------------------------------------------------------
@@ -269,7 +323,7 @@ CONTROLLED = (
 
 
 def in_terminal(words: list[str], until: str, size: tuple[int, int] = (40, 110), **env: str) -> tuple[int, str]:
-    """Run in a terminal of rows × columns, press Ctrl-C when ``until`` is shown; the exit code and all that was written."""
+    """Run in a terminal (rows, columns), press Ctrl-C when ``until`` is shown; the exit code, and all that was shown."""
     master, slave = pty.openpty()
     os.set_blocking(master, False)
     import fcntl
@@ -348,7 +402,9 @@ def evil_state() -> State:
 
 def drawn(state: State, width: int, height: int, **more: Any) -> list[str]:
     out = StringIO()
-    console = Console(file=out, width=width, height=height, force_terminal=True, color_system=None, legacy_windows=False)
+    console = Console(
+        file=out, width=width, height=height, force_terminal=True, color_system=None, legacy_windows=False
+    )
     console.print(render(state, now=NOW, width=width, height=height, **more))
     return out.getvalue().splitlines()
 
@@ -386,7 +442,9 @@ def test_clean_keeps_ordinary_text(text: str) -> None:
 def test_the_picture_fits(width: int, height: int, components: int, features: int, warnings: int, log: int) -> None:
     url = "http://127.0.0.1:41234/lab/tree/01-live.ipynb?token=0123456789abcdefghijkl"
     state = State(
-        components=[Component(component_id=f"c{i:02}", name=f"Part {i}", status=list(Status)[i % 9]) for i in range(components)],
+        components=[
+            Component(component_id=f"c{i:02}", name=f"Part {i}", status=list(Status)[i % 9]) for i in range(components)
+        ],
         features=[Feature(feature_id=f"f{i}", name=f"F {i}", status=Status.IN_PROGRESS) for i in range(features)],
         warnings=[BuildWarning(file_path=f"a/{i}.json", code="empty", message="it is empty") for i in range(warnings)],
         terminal=Terminal(tail=[TerminalLine(line=i, text=f"line {i}") for i in range(1, log + 1)]),
@@ -403,7 +461,9 @@ def test_the_picture_fits(width: int, height: int, components: int, features: in
 def test_errors_come_first_and_the_rest_stays_where_it_is() -> None:
     parts = [
         Component(component_id="b", name="Bee", status=Status.COMPLETED, started_at=NOW),
-        Component(component_id="a", name="Ant", status=Status.IN_PROGRESS, started_at=datetime(2026, 1, 5, 10, tzinfo=UTC)),
+        Component(
+            component_id="a", name="Ant", status=Status.IN_PROGRESS, started_at=datetime(2026, 1, 5, 10, tzinfo=UTC)
+        ),
         Component(component_id="c", name="Cat", status=Status.NOT_STARTED),
         Component(component_id="d", name="Dog", status=Status.ERROR, error="boom"),
     ]

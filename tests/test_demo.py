@@ -88,9 +88,7 @@ def test_the_product_is_a_sound_graph() -> None:
 
 
 def flat(found: list[Step]) -> list[tuple[float, str, str, bool]]:
-    return [
-        (step.minute, write.path, write.content, write.append) for step in found for write in step.writes
-    ]
+    return [(step.minute, write.path, write.content, write.append) for step in found for write in step.writes]
 
 
 def test_the_same_seed_makes_the_same_writes() -> None:
@@ -292,7 +290,9 @@ def test_growth() -> None:
 def torn_reads(folder: Path, *, replace: bool) -> tuple[int, int]:
     """Play a build while somebody reads one of its files; how many reads were no JSON, and how many there were."""
     count = iter(range(40))
-    runner = DemoRunner(prepare(folder), replace=replace, speed=20, on_step=lambda _: next(count, None) is None and runner.stop())
+    runner = DemoRunner(
+        prepare(folder), replace=replace, speed=20, on_step=lambda _: next(count, None) is None and runner.stop()
+    )
     file = folder / ".buildrunner/features.json"
     over = threading.Event()
 

@@ -41,7 +41,9 @@ def test_import_pulls_in_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("name", ["parse_checkpoint", "CheckpointError", "calculate_completion_percentage"])
 def test_parsing_needs_no_notebook(name: str) -> None:
-    loaded = json.loads(run(f"import buildwidget, json, sys; buildwidget.{name}; print(json.dumps(sorted(sys.modules)))"))
+    loaded = json.loads(
+        run(f"import buildwidget, json, sys; buildwidget.{name}; print(json.dumps(sorted(sys.modules)))")
+    )
     assert not {"pandas", "ipywidgets", "anywidget", "IPython", "watchfiles"} & set(loaded)
 
 

@@ -72,13 +72,17 @@ def test_targets_of_make_exist(text: str) -> None:
 @pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
 def test_files_that_are_named_exist(text: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)|(?:src|srcset)=\"([^\":]+)\"", text)
-    named = [one or other for one, other in links] + re.findall(r"`((?:tests|js|scripts|tools|buildwidget)/[\w./-]+)`", text)
+    named = [one or other for one, other in links] + re.findall(
+        r"`((?:tests|js|scripts|tools|buildwidget)/[\w./-]+)`", text
+    )
     built = "buildwidget/static/"
     assert [name for name in named if not name.startswith(built) and not (ROOT / name).exists()] == []
 
 
 def test_every_public_name_is_told() -> None:
-    told = [name for name in buildwidget.__all__ if name.islower() and not name.startswith("_") and "ipython" not in name]
+    told = [
+        name for name in buildwidget.__all__ if name.islower() and not name.startswith("_") and "ipython" not in name
+    ]
     assert told
     assert [name for name in [*told, "BuildSession", "FileWatcher", "CheckpointError"] if name not in README] == []
 

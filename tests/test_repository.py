@@ -93,7 +93,8 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        archive.extractall(target, filter="data")
+        archive.extraction_filter = lambda member, _: member  # our own archive; the first Pythons 3.11 have no filters
+        archive.extractall(target)
     return next(target.iterdir())
 
 
@@ -199,7 +200,10 @@ def test_no_trace_of_a_machine() -> None:
 
 def test_no_name_of_a_registry() -> None:
     # In pieces, so that this file does not name them itself.
-    hosts = [".".join(parts) for parts in [("registry", "npmjs"), ("pypi", "org"), ("pythonhosted", "org"), ("deb", "debian")]]
+    hosts = [
+        ".".join(parts)
+        for parts in [("registry", "npmjs"), ("pypi", "org"), ("pythonhosted", "org"), ("deb", "debian")]
+    ]
     found = [f"{name}: {host}" for name, text in texts() for host in hosts if host in text]
     assert found == []
 
@@ -207,7 +211,11 @@ def test_no_name_of_a_registry() -> None:
 def test_lock_files_hold_versions_and_no_addresses() -> None:
     for name in ["requirements.lock", "requirements-dev.lock"]:
         lines = (ROOT / name).read_text().splitlines()
-        odd = [line for line in lines if line and not line.startswith("#") and not re.fullmatch(r"[\w.-]+==[\w.!+-]+", line)]
+        odd = [
+            line
+            for line in lines
+            if line and not line.startswith("#") and not re.fullmatch(r"[\w.-]+==[\w.!+-]+", line)
+        ]
         assert odd == [], name
     packages = json.loads((ROOT / "js" / "package-lock.json").read_text())["packages"]
     assert packages
@@ -236,11 +244,19 @@ def test_the_lock_is_of_these_requirements() -> None:
 
     def pins(name: str) -> dict[str, str]:
         lines = (ROOT / name).read_text().splitlines()
-        return {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines if "==" in line and line[0] != "#"}
+        return {
+            canonicalize_name(line.split("==")[0]): line.split("==")[1]
+            for line in lines
+            if "==" in line and line[0] != "#"
+        }
 
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, groups = settings["project"], settings["dependency-groups"]
-    runtime = [*project["dependencies"], *project["optional-dependencies"]["lab"], *settings["build-system"]["requires"]]
+    runtime = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["lab"],
+        *settings["build-system"]["requires"],
+    ]
     dev = [entry for group in groups.values() for entry in group if isinstance(entry, str)]
     for lock, wanted in [("requirements.lock", runtime), ("requirements-dev.lock", [*runtime, *dev])]:
         pinned = pins(lock)
@@ -269,7 +285,9 @@ def test_notebooks_have_no_outputs() -> None:
 def test_one_version() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert settings["tool"]["hatch"]["version"]["path"] == "buildwidget/__init__.py"
-    assert re.search(rf"^## \[?{re.escape(buildwidget.__version__)}\]?", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^## \[?{re.escape(buildwidget.__version__)}\]?", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
 
 
 def test_every_target_of_make_is_explained() -> None:

@@ -159,7 +159,10 @@ def test_imports_go_downwards(module: str, path: Path) -> None:
         ("buildwidget.model", "from .state import BuildState"),
         ("buildwidget.model", "from . import state"),
         ("buildwidget.model", "import buildwidget.state"),
-        ("buildwidget.model", "from __future__ import annotations\nif TYPE_CHECKING:\n    from .session import BuildSession"),
+        (
+            "buildwidget.model",
+            "from __future__ import annotations\nif TYPE_CHECKING:\n    from .session import BuildSession",
+        ),
         ("buildwidget.events", "def f():\n    from .progress import item_stats"),
         ("buildwidget.state", "import os.path"),
         ("buildwidget.merge", "def f():\n    import time"),

@@ -613,32 +613,52 @@ def test_retry_begins_anew_when_the_file_changed_but_not_for_ever():
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["write", "delete", "take", "back"])), max_size=40))
-def test_the_reader_always_ends_with_what_is_there(steps):
-    """Whatever happens in whatever order, what was taken last of a path is what became of it."""
+def test_a_reader_who_looks_always_ends_with_what_is_there(steps):
+    """A reader looks at the present file, which may be newer than the change that brought him."""
     pending = Pending(clock=lambda: 0.0)
-    there: set[str] = set()
-    told: dict[str, str] = {}
+    files: dict[str, int] = {}
+    known: dict[str, int] = {}
     last: dict[str, FileChange] = {}
 
-    def take() -> None:
+    def look() -> None:
         for change in pending.take():
-            told[change.path] = change.change_type
             last[change.path] = change
+            if change.change_type != "deleted":
+                known[change.path] = files[change.path]
+            else:
+                known.pop(change.path, None)
 
-    for path, step in steps:
+    for number, (path, step) in enumerate(steps):
         if step == "write":
-            pending.add(path, "modified" if path in there else "created")
-            there.add(path)
-        elif step == "delete" and path in there:
+            pending.add(path, "modified" if path in files else "created")
+            files[path] = number
+        elif step == "delete" and path in files:
             pending.add(path, "deleted")
-            there.discard(path)
+            del files[path]
         elif step == "take":
-            take()
+            look()
         elif step == "back" and path in last:
             pending.put_back(last.pop(path), 0.0)
-    take()
-    for path in "ab":
-        assert (told.get(path, "deleted") != "deleted") == (path in there) or path in there
+    look()
+    assert known == files
+    assert not pending.take()
+
+
+def test_a_deletion_waits_a_moment_for_a_creation():
+    now = [0.0]
+    pending = Pending(clock=lambda: now[0])
+    pending.add("a", "deleted")
+    assert pending.take(lambda path: True) == []
+    pending.add("a", "created")
+    assert pending.take(lambda path: True) == [FileChange("a", "modified")]
+    pending.add("a", "deleted")
+    assert pending.take(lambda path: False) == [FileChange("a", "deleted")]
+    pending.add("a", "deleted")
+    while not (taken := pending.take(lambda path: True)):
+        assert pending.due_in() == pytest.approx(0.01)
+        now[0] += 0.01
+    assert taken == [FileChange("a", "deleted")]
+    assert now[0] == pytest.approx(0.1)
 
 
 def test_pending_merges_and_orders():
@@ -655,7 +675,12 @@ def test_pending_merges_and_orders():
     pending.add("soon", "modified", 0.5)
     assert pending.ring()
     assert not pending.ring()
-    assert pending.take() == [FileChange("a", "created"), FileChange("b", "created"), FileChange("0", "modified")]
+    assert pending.take() == [
+        FileChange("a", "created"),
+        FileChange("b", "created"),
+        FileChange("gone", "deleted"),
+        FileChange("0", "modified"),
+    ]
     assert pending.due_in() == 0.5
     pending.add("soon", "modified", 0.0)
     assert pending.due_in() == 0.0

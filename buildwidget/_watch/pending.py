@@ -12,6 +12,9 @@ import msgspec
 __all__ = ["FileChange", "Pending"]
 
 
+_HOLD = 0.1  # seconds
+
+
 class FileChange(msgspec.Struct, frozen=True):
     """One file is to be looked at.
 
@@ -26,7 +29,7 @@ class FileChange(msgspec.Struct, frozen=True):
 class _Entry(msgspec.Struct):
     due: float
     kind: str
-    told: bool  # the reader has had it before and put it back
+    since: float  # when this kind of change was noted
 
 
 class Pending:
@@ -55,13 +58,11 @@ class Pending:
         with self._lock:
             entry = self._entries.get(path)
             if entry is None:
-                self._entries[path] = _Entry(due, kind, False)
+                self._entries[path] = _Entry(due, kind, due)
             else:
-                merged = _merge(entry, kind)
-                if merged is None:
-                    del self._entries[path]
-                    return
-                entry.kind = merged
+                if kind == "deleted" != entry.kind:
+                    entry.since = due
+                entry.kind = _merge(entry.kind, kind)
                 if due >= entry.due:
                     return
                 entry.due = due
@@ -73,20 +74,30 @@ class Pending:
         with self._lock:
             entry = self._entries.get(change.path)
             if entry is not None:
-                before = _Entry(entry.due, change.change_type, True)
-                entry.kind, entry.told = _merge(before, entry.kind) or entry.kind, True
+                entry.kind = _merge(change.change_type, entry.kind)
                 return
-            self._entries[change.path] = _Entry(due, change.change_type, True)
+            self._entries[change.path] = _Entry(due, change.change_type, due)
             heapq.heappush(self._alarms, (due, change.path))
 
-    def take(self) -> list[FileChange]:
-        """Take everything that is due, by the time it fell due, then by path."""
+    def take(self, is_back: Callable[[str], bool] | None = None) -> list[FileChange]:
+        """Take everything that is due, by the time it fell due, then by path.
+
+        A deletion is kept for a moment when ``is_back`` says that the file is there again: most likely its creation
+        is on its way, and the two are one modification.
+        """
         now = self._clock()
+        taken: list[tuple[float, str, str]] = []
         with self._lock:
-            due = sorted((entry.due, path, entry.kind) for path, entry in self._entries.items() if entry.due <= now)
-            for _, path, _ in due:
+            for path, entry in list(self._entries.items()):
+                if entry.due > now:
+                    continue
+                if entry.kind == "deleted" and is_back is not None and now < entry.since + _HOLD and is_back(path):
+                    entry.due = now + _HOLD / 10
+                    heapq.heappush(self._alarms, (entry.due, path))
+                    continue
                 del self._entries[path]
-        return [FileChange(path, kind) for _, path, kind in due]
+                taken.append((entry.due, path, entry.kind))
+        return [FileChange(path, kind) for _, path, kind in sorted(taken)]
 
     def ring(self) -> bool:
         """Tell, once for each, whether anything fell due since the last call."""
@@ -119,8 +130,11 @@ class Pending:
         return len(self._entries)
 
 
-def _merge(old: _Entry, kind: str) -> str | None:
-    """What two changes of one path amount to; None when they cancel out and nobody was told of the first."""
-    if kind == "deleted":
-        return "deleted" if old.told or old.kind != "created" else None
-    return "created" if old.kind == "created" else "modified"
+def _merge(old: str, new: str) -> str:
+    """What two changes of one path amount to.
+
+    Created and deleted do not cancel out: a reader who came to look at an earlier change may have seen the file.
+    """
+    if new == "deleted":
+        return new
+    return "created" if old == "created" else "modified"

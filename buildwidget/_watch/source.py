@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -126,8 +127,15 @@ class ChangeSource:
         return "poll" if self._scanning_only else "notify"
 
     def take(self) -> list[FileChange]:
-        """Take everything that is due now, each path once, by time, then by path. From any thread."""
-        return self._pending.take()
+        """Take everything that is due now, each path once, by time, then by path. From any thread.
+
+        Look at a file that was ``created`` or ``modified``; not at one that was ``deleted``, even when it is there again
+        (another change will say so): what is seen then may be gone before the source has known of it.
+        """
+        return self._pending.take(self._is_back)
+
+    def _is_back(self, path: str) -> bool:
+        return path not in self.odd and os.path.lexists(os.path.join(self._tree.root, path))
 
     def put_back(self, change: FileChange, delay: float) -> None:
         """Have a change due again after ``delay`` seconds, or as soon as the path changes again."""

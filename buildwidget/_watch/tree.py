@@ -181,6 +181,8 @@ class Tree:
 
     def _compare_listing(self, folder: Folder, mtime_ns: int, missed: set[str]) -> tuple[list[str], list[str]]:
         started_ns = time.time_ns()
+        # A file deleted and made again within a tick of the clock can be the same by all appearances.
+        doubtful = self.wary or not folder.armed
         rel, files = folder.rel, folder.files
         gone = set(files)
         subs: dict[str, os.DirEntry[str] | None] = {}
@@ -201,7 +203,8 @@ class Tree:
                     settled = False
                     continue  # gone since it was listed; if it was known, it is told of below
                 gone.discard(name)
-                if (found.st_mtime_ns, found.st_size, found.st_ino) != files.get(name):
+                same = (found.st_mtime_ns, found.st_size, found.st_ino) == files.get(name)
+                if not same or (doubtful and found.st_mtime_ns > started_ns - _YOUNG_NS):
                     self._record(folder, name, found, missed)
         for name in gone:
             self._record(folder, name, None, missed)
@@ -329,15 +332,15 @@ class Tree:
             self.odd.pop(rel, None)
         else:
             self.odd[rel] = reason
+        if linked or not folder.armed or self.wary:
+            young = young_for(new)
+            if young:
+                self._racy.setdefault(rel, time.monotonic() + young)
         if new == old and not force:
             return
         if old is None:
             self._count += 1
         folder.files[name] = new
-        if linked or not folder.armed or self.wary:
-            young = young_for(new)
-            if young:
-                self._racy[rel] = time.monotonic() + young
         self._report(rel, "created" if old is None else "modified", delay)
         if missed is not None and folder.armed and not linked:
             missed.add(rel)

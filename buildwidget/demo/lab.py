@@ -20,7 +20,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,13 +39,19 @@ VIEW: Final = "application/vnd.jupyter.widget-view+json"
 QUIET: Final = {"fetchNews": "false", "checkForUpdates": False}
 
 
-def notebook_source() -> Path | None:
-    """The notebook ``01-live.ipynb``, in an installed package or in the repository; None if it is in neither."""
+def notebook_source() -> Path:
+    """The notebook ``01-live.ipynb``, in an installed package or in the repository.
+
+    Raises
+    ------
+    DemoError
+        If it is in neither.
+    """
     here = Path(__file__).resolve().parent
     for place in (here / "01-live.ipynb", here.parent.parent / "notebooks" / "01-live.ipynb"):
         if place.is_file():
             return place
-    return None
+    raise DemoError("the notebook 01-live.ipynb is missing from this installation.")
 
 
 class DemoLab:
@@ -218,29 +223,33 @@ class DemoLab:
         """
         import nbformat
 
+        files: Any = nbformat  # it has no types
         path = self.folder / name
-        notebook: Any = nbformat.read(path, as_version=4)  # pyright: ignore[reportUnknownMemberType]
+        notebook = files.read(path, as_version=4)
         session = self._request("/api/sessions", "POST", {
             "path": name, "name": name, "type": "notebook", "kernel": {"name": "python3"},
         })  # fmt: skip
         try:
             shown = self._run_cells(notebook, str(session["kernel"]["id"]))
         finally:
-            nbformat.write(notebook, path)  # pyright: ignore[reportUnknownMemberType]
+            files.write(notebook, path)
             self._request(f"/api/contents/{name}/trust", "POST")  # else only its plain text would be shown
         return shown
 
     def _run_cells(self, notebook: Any, kernel: str) -> bool:
         from jupyter_client.blocking.client import BlockingKernelClient
-        from nbformat.v4 import output_from_msg
+        from nbformat import v4
 
+        messages: Any = v4  # it has no types
         client: Any = BlockingKernelClient(connection_file=str(self._own / "runtime" / f"kernel-{kernel}.json"))
         client.load_connection_file()
         client.start_channels()
         try:
             client.wait_for_ready(timeout=CELL_LIMIT)
             info = client.kernel_info(reply=True, timeout=CELL_LIMIT)["content"]
-            notebook.metadata["language_info"] = info["language_info"]  # as JupyterLab would; else the page is 'changed'
+            notebook.metadata["language_info"] = info[
+                "language_info"
+            ]  # as JupyterLab would; else the page is 'changed'
             for cell in notebook.cells:
                 if cell.cell_type != "code":
                     continue
@@ -248,7 +257,7 @@ class DemoLab:
 
                 def keep(message: Any, outputs: list[Any] = outputs) -> None:
                     if message["msg_type"] in {"display_data", "execute_result", "stream", "error"}:
-                        outputs.append(output_from_msg(message))
+                        outputs.append(messages.output_from_msg(message))
 
                 client.session.metadata = {"cellId": cell.get("id")}  # as JupyterLab does: a cell knows itself again
                 reply = client.execute_interactive(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import webbrowser
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from rich.text import Text
 from ..interrupt import Interrupts
 from ..model import State
 from ..session import BuildSession
-from ..terminal_view import is_plain, show_live
+from ..terminal_view import is_plain, milestones, show_live
 from .lab import DemoLab, notebook_source
 from .runner import DemoError, DemoRunner, prepare
 from .world import Scenario
@@ -55,18 +54,16 @@ def play(options: DemoOptions, console: Console) -> None:
     """
     prepare(options.folder)
     with Interrupts() as interrupts, ExitStack() as stack:
-        footer: list[str] = []
+        url = None
         console.print(Text(f"The demo project: {options.folder.resolve()}"), soft_wrap=True)
         if options.lab:
             url = _start_lab(options, console, stack, interrupts)
-            if url:
-                footer.append(url)
         if interrupts.stop.is_set():
             return
         session = BuildSession(options.folder)
         session.open()
         stack.callback(session.close)
-        _rounds(options, console, session, interrupts.stop, footer)
+        _show(options, console, session, interrupts.stop, url)
     if interrupts.stop.is_set():
         console.print(Text("Ended."))
 
@@ -76,12 +73,9 @@ def play(options: DemoOptions, console: Console) -> None:
 
 def _start_lab(options: DemoOptions, console: Console, stack: ExitStack, interrupts: Interrupts) -> str | None:
     """A server with the notebook's cells already run; None (and a word why) if it cannot be had."""
-    source = notebook_source()
     folder = options.folder.resolve()
     try:
-        if source is None:
-            raise DemoError("the notebook 01-live.ipynb is missing from this installation.")
-        shutil.copyfile(source, folder / NOTEBOOK)
+        shutil.copyfile(notebook_source(), folder / NOTEBOOK)
         lab = DemoLab(folder, environment={"BUILDWIDGET_PROJECT": str(folder)}, port=options.port, stop=interrupts.stop)
         stack.callback(_stop_lab, lab, console)
         console.print(Text("Starting JupyterLab …"))
@@ -98,7 +92,9 @@ def _start_lab(options: DemoOptions, console: Console, stack: ExitStack, interru
         return None
     url = lab.url_of(NOTEBOOK)
     console.print()
-    console.print(Text("  The live cell is running. Open" if live else "  Open this, and press Shift+Enter twice:", style="bold"))
+    console.print(
+        Text("  The live cell is running. Open" if live else "  Open this, and press Shift+Enter twice:", style="bold")
+    )
     console.print(Text(f"  {url}", style="bold cyan"), soft_wrap=True)
     console.print(Text("  Ctrl-C ends everything.", style="dim"))
     console.print()
@@ -116,63 +112,87 @@ def _stop_lab(lab: DemoLab, console: Console) -> None:
 # -- the build --------------------------------------------------------------------------------------------------------
 
 
-def _rounds(
-    options: DemoOptions, console: Console, session: BuildSession, stop: threading.Event, footer: list[str]
+class _Director(threading.Thread):
+    """Writes one build, or one after the other, while the main thread shows them."""
+
+    def __init__(self, options: DemoOptions, stop: threading.Event, *, stays: bool) -> None:
+        super().__init__(name="buildwidget-demo", daemon=True)
+        self.hint = f"demo '{options.scenario}', seed {options.seed}. Ctrl-C ends it."
+        self.over = threading.Event()
+        self.error: OSError | DemoError | None = None
+        self._options = options
+        self._stop_asked = stop
+        self._stays = stays
+
+    def run(self) -> None:
+        """Until the end, or until the stop is asked for."""
+        try:
+            self._rounds()
+        except (OSError, DemoError) as error:
+            self.error = error
+            self.over.set()
+
+    def _rounds(self) -> None:
+        options, stop = self._options, self._stop_asked
+        seed = options.seed
+        while True:
+            runner = DemoRunner(
+                options.folder,
+                options.scenario,
+                seed,
+                speed=options.speed,
+                duration=options.duration,
+                replace=options.replace,
+                stop=stop,
+            )
+            if not runner.run():
+                return
+            if not options.loop:
+                self.hint = f"{_end_word(options)} Ctrl-C ends the demo."
+                if not self._stays:
+                    self.over.set()
+                return
+            self.hint = "The next build begins in a moment. Ctrl-C ends the demo."
+            if stop.wait(STALL_PAUSE if options.scenario is Scenario.STALL else PAUSE):
+                return
+            seed += 1
+            prepare(options.folder)
+            self.hint = f"demo '{options.scenario}', seed {seed}. Ctrl-C ends it."
+
+
+def _show(
+    options: DemoOptions, console: Console, session: BuildSession, stop: threading.Event, url: str | None
 ) -> None:
-    """One build, or one after the other."""
-    seed = options.seed
-    while True:
-        runner = DemoRunner(
-            options.folder, options.scenario, seed, speed=options.speed, duration=options.duration, replace=options.replace
-        )
-        with _running(runner) as thread:
+    """The live view, while the director writes."""
+    plain = is_plain(console)
+    # With JupyterLab, or a stall to look at, there is a reason to stay when nothing is written any more.
+    director = _Director(options, stop, stays=options.lab or (options.scenario is Scenario.STALL and not plain))
 
-            def written(_state: State, thread: threading.Thread = thread) -> bool:
-                return not thread.is_alive() and session.loaded
-
-            show_live(session, console, stop=stop, done=written, footer=lambda: [*footer, _hint(options)])
-        if stop.is_set():
-            return
+    def done(_state: State) -> bool:
+        if not director.over.is_set():
+            return False
         session.refresh()
-        if not options.loop and not _stays(options, console):
-            show_live(session, console, done=lambda _state: True, footer=lambda: footer)
-            console.print(Text(_end_word(options)))
-            return
-        pause = STALL_PAUSE if options.scenario is Scenario.STALL else PAUSE
-        ended = threading.Event()
-        timer = threading.Timer(pause, ended.set)
-        timer.daemon = True
-        if options.loop:
-            timer.start()
-        hint = "The next build begins in a moment. Ctrl-C ends the demo." if options.loop else f"{_end_word(options)} Ctrl-C ends the demo."
-        show_live(session, console, stop=stop, done=lambda _state, e=ended: e.is_set(), footer=lambda: [*footer, hint])
-        timer.cancel()
-        if stop.is_set():
-            return
-        seed += 1
-        prepare(options.folder)
+        return True
 
+    def footer() -> list[str]:
+        return [*([url] if url else []), *([] if director.over.is_set() else [director.hint])]
 
-def _stays(options: DemoOptions, console: Console) -> bool:
-    """Whether there is still something to look at when nothing is written any more."""
-    return options.lab or (options.scenario is Scenario.STALL and not is_plain(console))
-
-
-def _hint(options: DemoOptions) -> str:
-    return f"demo '{options.scenario}', seed {options.seed}. Ctrl-C ends it."
+    director.start()
+    try:
+        show_live(session, console, stop=stop, done=done, footer=footer)
+    finally:
+        if not director.over.is_set():
+            stop.set()
+        director.join()
+    if director.error is not None:
+        raise DemoError(f"the demo cannot go on writing to {options.folder}: {director.error}")
+    if director.over.is_set():
+        if plain:
+            console.print(Text(milestones(None, session.snapshot())[0]), soft_wrap=True)
+        console.print(Text(_end_word(options)))
 
 
 def _end_word(options: DemoOptions) -> str:
     if options.scenario is Scenario.STALL:
         return "Nothing is written any more: this build has stalled."
     return "The demo build has ended."
-
-
-@contextmanager
-def _running(runner: DemoRunner) -> Iterator[threading.Thread]:
-    thread = runner.start()
-    try:
-        yield thread
-    finally:
-        runner.stop()
-        thread.join()

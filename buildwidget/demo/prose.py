@@ -33,10 +33,15 @@ def current_work(world: World) -> str:
         "# Current Work", "",
         f"**Progress:** {len(by['completed'])} of {len(world.features)} features, {world.commits} commits", "",
         "### In Progress",
-        *([f"- 🚧 {f.spec.name} ({f.tasks_done}/{len(f.done)})" for f in by["in_progress"]] or ["*Nothing at the moment*"]),
+        *[f"- 🚧 {f.spec.name} ({f.tasks_done}/{len(f.done)})" for f in by["in_progress"]],
     ]  # fmt: skip
     if by["error"] or by["blocked"]:
-        text += ["", "### Stuck", *[f"- ❌ {f.spec.name}" for f in by["error"]], *[f"- ⛔ {f.spec.name}" for f in by["blocked"]]]
+        text += [
+            "",
+            "### Stuck",
+            *[f"- ❌ {f.spec.name}" for f in by["error"]],
+            *[f"- ⛔ {f.spec.name}" for f in by["blocked"]],
+        ]
     text += ["", "### Completed", *[f"- ✅ {f.spec.name}" for f in by["completed"]]]
     text += ["", "### Pending", *[f"- ⏳ {f.spec.name}" for f in by["pending"]], ""]
     return "\n".join(text)

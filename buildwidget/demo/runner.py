@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from .files import ROOT
 from .model import Simulation
-from .render import ROOT
 from .world import Scenario, Step, Write
 
 __all__ = ["SECONDS_PER_MINUTE", "DemoError", "DemoRunner", "prepare", "write_instant"]
@@ -75,6 +75,8 @@ class DemoRunner:
         whoever reads meanwhile sees an empty or a cut file.
     on_step
         Called after each step, with the step.
+    stop
+        Set it to end the run before its next step; `stop` sets it too.
     """
 
     def __init__(
@@ -87,18 +89,19 @@ class DemoRunner:
         duration: float | None = None,
         replace: bool = False,
         on_step: Callable[[Step], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self.folder = folder
         self.scenario = Scenario(scenario)
         self.seed = seed
         self.replace = replace
         self.on_step = on_step
-        self.stopped = threading.Event()
+        self._stopped = stop or threading.Event()
         per_minute = SECONDS_PER_MINUTE / speed
         if duration is not None:
             per_minute = duration / length(self.scenario, seed)
         self.pace = per_minute / 60
-        self._pauses = random.Random(seed)  # noqa: S311 (not for secrets)
+        self._pauses = random.Random(seed)
         self._pause = min(PAUSE, PAUSE * per_minute / SECONDS_PER_MINUTE)
 
     def run(self) -> bool:
@@ -107,7 +110,7 @@ class DemoRunner:
         simulation = Simulation(self.scenario, self.seed, start=datetime.now(UTC), pace=self.pace)
         for step in simulation.steps():
             wait = began + step.minute * 60 * self.pace - time.monotonic()
-            if self.stopped.wait(max(0.0, wait)):
+            if self._stopped.wait(max(0.0, wait)):
                 return False
             for write in step.writes:
                 self._write(write)
@@ -123,7 +126,7 @@ class DemoRunner:
 
     def stop(self) -> None:
         """Let `run` end before its next step."""
-        self.stopped.set()
+        self._stopped.set()
 
     def _guarded(self) -> None:
         try:

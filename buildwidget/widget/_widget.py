@@ -462,7 +462,9 @@ class BuildWidget(anywidget.AnyWidget):
         self._callbacks.clear()
         if self._owned:
             _sessions.release(self._session)
+        layout = self.layout
         super().close()
+        layout.close()  # ipywidgets leaves it, and its comm, to live as long as the kernel
 
 
 EVENT_TYPES: Final = frozenset(

@@ -1,7 +1,7 @@
 // What the faces compute from the state and the clock: the state itself holds no ages.
 
 import { naturalCompare, parseMs } from "./order";
-import type { Phase, Status } from "./protocol";
+import type { Component, Phase, Status } from "./protocol";
 import type { Store } from "./store";
 
 const MINUTE = 60_000;
@@ -44,7 +44,15 @@ export function tally(store: Store): Tally | null {
     const running = from.count("in_progress");
     const failed = from.count("error");
     const blocked = from.count("blocked");
-    return { noun, total: from.size, done, running, failed, blocked, rest: from.size - done - running - failed - blocked };
+    return {
+      noun,
+      total: from.size,
+      done,
+      running,
+      failed,
+      blocked,
+      rest: from.size - done - running - failed - blocked,
+    };
   };
   if (store.components.size > 0) return of("component", store.components);
   if (store.features.size > 0) return of("feature", store.features);
@@ -65,7 +73,12 @@ export interface Failure {
 export function failures(store: Store): Failure[] {
   const out: Failure[] = [];
   for (const c of store.components.failed()) {
-    out.push({ key: `component:${c.component_id}`, kind: "component", name: c.name || c.component_id, message: c.error ?? "" });
+    out.push({
+      key: `component:${c.component_id}`,
+      kind: "component",
+      name: c.name || c.component_id,
+      message: c.error ?? "",
+    });
   }
   for (const f of store.features.failed()) {
     out.push({ key: `feature:${f.feature_id}`, kind: "feature", name: f.name || f.feature_id, message: f.error ?? "" });
@@ -110,4 +123,36 @@ export function phasesInOrder(store: Store): Phase[] {
     const y = number(b.phase_id);
     return x === y ? natural(a.phase_id, b.phase_id) : x - y;
   });
+}
+
+/** What others depend on comes first; else the given order is kept. A circle is broken where it is met. */
+export function inBuildOrder(components: readonly Component[]): Component[] {
+  const byId = new Map(components.map((c) => [c.component_id, c]));
+  const out: Component[] = [];
+  const state = new Map<string, "open" | "done">();
+  for (const root of components) {
+    // Without recursion: a chain may be longer than the stack is deep.
+    const stack: Component[] = [root];
+    while (stack.length > 0) {
+      const c = stack[stack.length - 1] as Component;
+      const seen = state.get(c.component_id);
+      if (seen === "done") {
+        stack.pop();
+        continue;
+      }
+      state.set(c.component_id, "open");
+      const next = seen === "open" ? undefined : c.dependencies;
+      const waiting = (next ?? [])
+        .map((id) => byId.get(id))
+        .filter((d): d is Component => d !== undefined && state.get(d.component_id) === undefined);
+      if (waiting.length > 0) {
+        stack.push(...waiting.reverse());
+        continue;
+      }
+      stack.pop();
+      if (state.get(c.component_id) !== "done") out.push(c);
+      state.set(c.component_id, "done");
+    }
+  }
+  return out;
 }

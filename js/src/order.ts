@@ -31,7 +31,7 @@ export function parseInstant(text: string | null | undefined): Instant | null {
   const zone = m[3] ?? "Z";
   const ms = Date.parse(`${m[1]?.replace(" ", "T")}${zone.toUpperCase()}`);
   if (Number.isNaN(ms)) return null;
-  return [Math.floor(ms / 1000), Number(((m[2] ?? "") + "000000").slice(0, 6))];
+  return [Math.floor(ms / 1000), Number(`${m[2] ?? ""}000000`.slice(0, 6))];
 }
 
 /** Milliseconds since 1970, or null. */

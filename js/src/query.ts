@@ -39,7 +39,10 @@ export function parseQuery(text: string): Query | null {
     if (term === "") continue;
     const at = term.indexOf(":");
     const key = at < 0 ? "" : term.slice(0, at);
-    const values = term.slice(at + 1).split(",").filter(Boolean);
+    const values = term
+      .slice(at + 1)
+      .split(",")
+      .filter(Boolean);
     if (key === "status") {
       query.statuses ??= new Set();
       for (const v of values) query.statuses.add(SYNONYMS[v.replace(/-/g, "_")] ?? v.replace(/-/g, "_"));

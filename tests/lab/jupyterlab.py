@@ -66,18 +66,25 @@ def find_chromium() -> str:
     raise RuntimeError("no Chromium on the PATH; install it, or say CHROMIUM=/path/to/it")
 
 
-def until(condition: Callable[[], T], what: str, timeout: float = 10.0, step: float = 0.02) -> T:
+def until(
+    condition: Callable[[], T],
+    what: str,
+    timeout: float = 10.0,
+    *,
+    step: float = 0.02,
+    explain: Callable[[], str] | None = None,
+) -> T:
     """Ask again and again until ``condition`` gives something true, and return that.
 
     Raises
     ------
     AssertionError
-        After ``timeout`` seconds, with what it gave last.
+        After ``timeout`` seconds, with what it gave last, or with what ``explain`` says.
     """
     end = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"not within {timeout:g} s: {what}; last: {value!r}")
+            raise AssertionError(f"not within {timeout:g} s: {what}; instead: {explain() if explain else value!r}")
         time.sleep(step)
     return value
 
@@ -142,7 +149,7 @@ class Lab:
                 command, env=env, cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         try:
-            until(self._answers, "JupyterLab answers", 60, 0.1)
+            until(self._answers, "JupyterLab answers", 60, step=0.1)
         except BaseException:
             self.close()
             raise
@@ -275,6 +282,11 @@ class Notebook:
             "name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=self.name
         )
         self.page.wait_for_function("() => !!window.jupyterapp.shell.currentWidget.context.sessionContext.isReady")
+
+    def answer_dialog(self) -> None:
+        """Wait for a dialog and press its main button."""
+        self.page.locator(".jp-Dialog .jp-mod-accept").first.click()
+        self.page.wait_for_selector(".jp-Dialog", state="detached")
 
     def close(self) -> None:
         """End the kernel and close the notebook without saving. No question is asked."""

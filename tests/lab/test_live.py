@@ -51,7 +51,7 @@ def test_numbers_are_shown(show, project):
     ]
     project.put(parts)
     _, face = show()
-    face.wait_text("50%")
+    face.wait_text("50\u00a0%")
     assert project.root.name in face.text()
     bar = face.page.locator(f"{face.ROOT} [role=progressbar]").first
     assert bar.get_attribute("aria-valuenow") == "50"

@@ -1,8 +1,9 @@
 // Components with their features beneath, and the features' checklists.
 
-import { naturalCompare } from "../order";
 import type { Changes } from "../changes";
+import { inBuildOrder } from "../derive";
 import type { Live } from "../live";
+import { naturalCompare } from "../order";
 import type { Feature } from "../protocol";
 import type { Entry } from "./entries";
 import { BLANK, type Cells, checkCells, componentCells, featureCells, groupCells } from "./rows";
@@ -43,7 +44,8 @@ export const buildTab: TabSpec = {
           const feature = live.store.features.get(id);
           if (entry === undefined || feature === undefined) return true;
           if (entry.children.length !== feature.tasks.length) return true;
-          if (feature.tasks.some((t, i) => entry.children[i]?.status !== (t.completed ? "completed" : "not_started"))) return true;
+          if (feature.tasks.some((t, i) => entry.children[i]?.status !== (t.completed ? "completed" : "not_started")))
+            return true;
         }
         return false;
       },
@@ -68,20 +70,18 @@ function roots(live: Live): Entry[] {
     if (list) list.push(featureEntry(feature));
     else byComponent.set(owner, [featureEntry(feature)]);
   }
-  const out: Entry[] = store.components
-    .list()
-    .sort((a, b) => natural(a.component_id, b.component_id))
-    .map((c) => ({
-      key: `component:${c.component_id}`,
-      kind: "component",
-      status: c.status,
-      name: c.name || c.component_id,
-      progress: c.progress,
-      text: `${c.component_id} ${c.name} ${c.component_type ?? ""} ${c.error ?? ""}`,
-      selectable: true,
-      detail: false,
-      children: byComponent.get(c.component_id) ?? [],
-    }));
+  const components = store.components.list().sort((a, b) => natural(a.component_id, b.component_id));
+  const out: Entry[] = inBuildOrder(components).map((c) => ({
+    key: `component:${c.component_id}`,
+    kind: "component",
+    status: c.status,
+    name: c.name || c.component_id,
+    progress: c.progress,
+    text: `${c.component_id} ${c.name} ${c.component_type ?? ""} ${c.error ?? ""}`,
+    selectable: true,
+    detail: false,
+    children: byComponent.get(c.component_id) ?? [],
+  }));
   if (other.length > 0 && out.length > 0) {
     out.push({
       key: OTHER,

@@ -30,7 +30,10 @@ export type SortId = (typeof SORTS)[number]["id"];
 const URGENCY: Partial<Record<AnyStatus, number>> = { error: 0, blocked: 1, in_progress: 2, paused: 3, not_started: 4 };
 
 /** A comparison for a way to sort; null keeps the order as it is. */
-export function comparison(sort: SortId, natural: (a: string, b: string) => number): ((a: Entry, b: Entry) => number) | null {
+export function comparison(
+  sort: SortId,
+  natural: (a: string, b: string) => number,
+): ((a: Entry, b: Entry) => number) | null {
   switch (sort) {
     case "attention":
       return (a, b) => worst(a) - worst(b);

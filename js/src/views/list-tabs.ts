@@ -13,7 +13,12 @@ class TableTab implements TabView {
   readonly #table: (live: Live) => TemplateResult;
   readonly #concerns: (changes: Changes) => boolean;
 
-  constructor(face: Face, label: string, table: (live: Live) => TemplateResult, concerns: (changes: Changes) => boolean) {
+  constructor(
+    face: Face,
+    label: string,
+    table: (live: Live) => TemplateResult,
+    concerns: (changes: Changes) => boolean,
+  ) {
     this.#face = face;
     this.#table = table;
     this.#concerns = concerns;

@@ -1,9 +1,9 @@
 // The rows of the trees: what is shown of each kind of item. Pure: items in, rows of plain text out.
 
+import { phaseTitle } from "../derive";
 import type { AnyStatus, Tone } from "../format";
 import { ago, clampPercent, duration, elapsed, fullTime, minutes, percent, statusWord, toneOf } from "../format";
 import type { ChecklistTask, Component, Feature, Phase, PhaseStep, Task } from "../protocol";
-import { phaseTitle } from "../derive";
 
 /** What stands in a row. Empty text: an empty cell. */
 export interface Cells {
@@ -46,10 +46,19 @@ const firstLine = (text: string | null): string => (text ? (text.trim().split("\
 
 function head(status: AnyStatus, raw: string | null): { tone: Tone; status: string; statusTitle: string } {
   const word = statusWord(status);
-  return { tone: toneOf(status), status: word, statusTitle: raw && raw !== status ? `${word} (written: ${raw})` : word };
+  return {
+    tone: toneOf(status),
+    status: word,
+    statusTitle: raw && raw !== status ? `${word} (written: ${raw})` : word,
+  };
 }
 
-function lasted(start: string | null, end: string | null, running: boolean, now: number): { time: string; timeTitle: string } {
+function lasted(
+  start: string | null,
+  end: string | null,
+  running: boolean,
+  now: number,
+): { time: string; timeTitle: string } {
   if (!running && end === null) return { time: "", timeTitle: fullTime(start) };
   const ms = elapsed(start, end, now);
   if (ms === null) return { time: "", timeTitle: "" };
@@ -71,7 +80,9 @@ export function componentCells(c: Component, features: number, now: number): Cel
     barText: percent(c.progress),
     ...testsCell(c.tests_pass),
     ...lasted(c.started_at, c.ended_at, c.status === "in_progress", now),
-    title: [c.component_id, h.statusTitle, features > 0 ? `${features} features` : "", c.error ?? ""].filter(Boolean).join("\n"),
+    title: [c.component_id, h.statusTitle, features > 0 ? `${features} features` : "", c.error ?? ""]
+      .filter(Boolean)
+      .join("\n"),
   };
 }
 
@@ -122,7 +133,7 @@ function testsOf(metadata: Record<string, unknown>): boolean | null {
 
 function testsCell(pass: boolean | null): Pick<Cells, "tests" | "testsTone"> {
   if (pass === null) return { tests: "", testsTone: "" };
-  return pass ? { tests: "Tests pass", testsTone: "done" } : { tests: "Tests fail", testsTone: "fail" };
+  return pass ? { tests: "Pass", testsTone: "done" } : { tests: "Fail", testsTone: "fail" };
 }
 
 export function checkCells(t: ChecklistTask, now: number): Cells {
@@ -190,7 +201,15 @@ export function phaseCells(p: Phase, now: number): Cells {
 
 export function stepCells(s: PhaseStep, now: number): Cells {
   const status: AnyStatus =
-    s.status === null ? "unknown" : /^(done|complete|completed|ok|passed)$/i.test(s.status) ? "completed" : /fail|error/i.test(s.status) ? "error" : /active|progress|running/i.test(s.status) ? "in_progress" : "unknown";
+    s.status === null
+      ? "unknown"
+      : /^(done|complete|completed|ok|passed)$/i.test(s.status)
+        ? "completed"
+        : /fail|error/i.test(s.status)
+          ? "error"
+          : /active|progress|running/i.test(s.status)
+            ? "in_progress"
+            : "unknown";
   const at = elapsed(s.at, null, now);
   return {
     ...BLANK,

@@ -5,7 +5,7 @@ import type { Changes } from "../changes";
 import type { Live } from "../live";
 import { naturalCompare } from "../order";
 import { parseQuery } from "../query";
-import { comparison, type Entry, flatten, type SortId, SORTS } from "./entries";
+import { comparison, type Entry, flatten, SORTS, type SortId } from "./entries";
 import type { Cells } from "./rows";
 import { BLANK } from "./rows";
 import type { Face, TabView } from "./view";

@@ -1,8 +1,8 @@
 // A tree of rows of one height, of which only those in sight are in the page. Rows are patched in place: no view is
 // made again because a number changed. An ARIA treegrid with a roving tabindex.
 
-import type { Cells } from "./rows";
 import { iconElement } from "./icons";
+import type { Cells } from "./rows";
 
 export interface Row {
   /** `kind:id`, unique in the tree. */
@@ -29,6 +29,8 @@ export interface TreeModel {
   selected(): ReadonlySet<string>;
 }
 
+/** Every row has these cells; those that a tree has no column for are not displayed. */
+const COLUMNS: readonly Column["id"][] = ["name", "status", "chip", "bar", "tests", "time"];
 const OVERSCAN = 6;
 const PAGE_LEAST = 5;
 
@@ -77,6 +79,8 @@ export class VirtualTree {
     this.el.setAttribute("aria-label", label);
     this.el.setAttribute("aria-multiselectable", "true");
     this.el.setAttribute("aria-colcount", String(columns.length));
+    const shown = columns.map((c) => c.id);
+    this.el.dataset.without = COLUMNS.filter((id) => !shown.includes(id)).join(" ");
     const headGroup = div("bw-tree-head");
     headGroup.setAttribute("role", "rowgroup");
     const headRow = div("bw-row bw-row-head");
@@ -252,7 +256,8 @@ export class VirtualTree {
     if (old?.noteIsError !== cells.noteIsError) slot.note.classList.toggle("bw-note-error", cells.noteIsError);
     text(slot.status, cells.status);
     text(slot.chip, cells.chip);
-    if (old?.chipTone !== cells.chipTone) slot.chip.className = `bw-chip${cells.chipTone ? ` bw-chip-${cells.chipTone}` : ""}`;
+    if (old?.chipTone !== cells.chipTone)
+      slot.chip.className = `bw-chip${cells.chipTone ? ` bw-chip-${cells.chipTone}` : ""}`;
     slot.chip.hidden = cells.chip === "";
     slot.bar.hidden = cells.bar === null;
     if (cells.bar !== null && old?.bar !== cells.bar) slot.fill.style.transform = `scaleX(${cells.bar / 100})`;
@@ -308,7 +313,10 @@ export class VirtualTree {
     if (range) {
       const from = this.#index.get(this.#anchor ?? row.key) ?? index;
       const [a, b] = from < index ? [from, index] : [index, from];
-      keys = this.#rows.slice(a, b + 1).filter((r) => r.selectable).map((r) => r.key);
+      keys = this.#rows
+        .slice(a, b + 1)
+        .filter((r) => r.selectable)
+        .map((r) => r.key);
       if (add) keys = [...new Set([...selected, ...keys])];
     } else if (add) {
       keys = selected.has(row.key) ? [...selected].filter((k) => k !== row.key) : [...selected, row.key];
@@ -374,7 +382,10 @@ export class VirtualTree {
         break;
       default:
         if (event.key === "a" && ctrl) {
-          this.#model.select(this.#rows.filter((r) => r.selectable).map((r) => r.key), row);
+          this.#model.select(
+            this.#rows.filter((r) => r.selectable).map((r) => r.key),
+            row,
+          );
           this.refreshSelection();
           break;
         }
@@ -407,7 +418,13 @@ export class VirtualTree {
     const start = wanted.length === 1 ? from + 1 : from;
     for (let i = 0; i < this.#rows.length; i++) {
       const at = (start + i) % this.#rows.length;
-      if (this.#model.cells(this.#rows[at] as Row).name.toLowerCase().startsWith(wanted)) return at;
+      if (
+        this.#model
+          .cells(this.#rows[at] as Row)
+          .name.toLowerCase()
+          .startsWith(wanted)
+      )
+        return at;
     }
     return null;
   }
@@ -473,7 +490,24 @@ function makeSlot(): Slot {
   testsCell.append(tests);
   const time = cell("time");
   el.append(nameCell, status, chipCell, barCell, testsCell, time);
-  return { el, key: "", index: -1, cells: null, icon, twisty, name, note, status, chip, chipCell, bar, fill, barText, tests, time };
+  return {
+    el,
+    key: "",
+    index: -1,
+    cells: null,
+    icon,
+    twisty,
+    name,
+    note,
+    status,
+    chip,
+    chipCell,
+    bar,
+    fill,
+    barText,
+    tests,
+    time,
+  };
 }
 
 /** Writes a text only where it differs. Text of files enters the page here, as text and nothing else. */

@@ -34,11 +34,9 @@ export const phasesTab: TabSpec = {
       columns: [
         { id: "name", title: "Phase" },
         { id: "status", title: "Status" },
-        { id: "chip", title: "" },
         { id: "bar", title: "Tasks" },
-        { id: "tests", title: "" },
         { id: "time", title: "Time" },
-      ].filter((c) => c.title !== "") as never,
+      ],
       empty: "No phases yet.",
       roots: (live) =>
         phasesInOrder(live.store).map((p) => ({
@@ -126,7 +124,7 @@ function taskRoots(live: Live): Entry[] {
   const groups = new Map<string, Entry[]>();
   for (const t of list) {
     const entry = entries.get(t.task_id) as Entry;
-    const parent = t.parent_id === null || isAbove(tasks, t) ? undefined : entries.get(t.parent_id);
+    const parent = t.parent_id === null || leadsInCircle(tasks, t) ? undefined : entries.get(t.parent_id);
     if (parent) {
       parent.children.push(entry);
       continue;
@@ -149,8 +147,8 @@ function taskRoots(live: Live): Entry[] {
   }));
 }
 
-/** Whether following the parents of a task leads back to it: bad input, which must not swallow its tasks. */
-function isAbove(tasks: { get(id: string): Task | undefined }, task: Task): boolean {
+/** Whether following the parents of a task leads in a circle: bad input, which must not swallow its tasks. */
+function leadsInCircle(tasks: { get(id: string): Task | undefined }, task: Task): boolean {
   const met = new Set<string>();
   let at: Task | undefined = task;
   while (at !== undefined && at.parent_id !== null) {

@@ -1,0 +1,127 @@
+"""A live build in the terminal: a picture that moves, or one line per milestone where nothing can move.
+
+`show_live` follows a `BuildSession`. It only looks (a few times a second, and only when something is new), so it never
+holds up the session. Text from files is data here: escape sequences and control characters are taken out, and markup is
+shown as it was written.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ..model import State
+from .lines import describe, has_content, milestones
+from .picture import render
+from .pulse import Pulse
+from .text import clean, clock, span
+
+if TYPE_CHECKING:
+    from ..session import BuildSession
+
+__all__ = ["Pulse", "clean", "describe", "is_plain", "milestones", "render", "show_live", "span"]
+
+PICTURES_PER_SECOND: Final = 8
+LOOK_EVERY: Final = 0.1  # seconds
+
+
+def is_plain(console: Console) -> bool:
+    """Whether this console gets lines instead of a moving picture."""
+    return not console.is_terminal or console.is_dumb_terminal or bool(os.environ.get("NO_COLOR"))
+
+
+def show_live(
+    session: BuildSession,
+    console: Console,
+    *,
+    stop: threading.Event | None = None,
+    done: Callable[[State], bool] | None = None,
+    footer: Callable[[], Iterable[str]] | None = None,
+    plain: bool | None = None,
+) -> State:
+    """Show an open session until ``stop`` is set or ``done`` says so; return the last state shown.
+
+    Parameters
+    ----------
+    session
+        Open; it stays open.
+    console
+        Where to.
+    stop
+        Ends it from elsewhere (a signal handler, another thread).
+    done
+        Called with each new state, and ten times a second with the same one; True ends it.
+    footer
+        Lines that stay visible.
+    plain
+        Lines instead of a moving picture; by default `is_plain` decides.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, if the program's handler raises it; the terminal is in order again then.
+    """
+    ended = stop or threading.Event()
+    if is_plain(console) if plain is None else plain:
+        return _show_lines(session, console, ended, done)
+    pulse = Pulse()
+    with Live(
+        console=console, auto_refresh=False, vertical_overflow="crop", redirect_stdout=False, redirect_stderr=False
+    ) as live:
+        shown, drawn = -1, 0.0
+        seq, state = session.snapshot_at()
+        while True:
+            if session.seq != seq:
+                seq, state = session.snapshot_at()
+            now = time.monotonic()
+            last = ended.is_set() or (done is not None and done(state))
+            pulse.beat(seq, now)
+            # At once when something is new, else once a second for the clocks.
+            if last or now - drawn >= (1 / PICTURES_PER_SECOND if seq != shown else 1.0):
+                live.update(
+                    render(
+                        state,
+                        now=datetime.now(UTC),
+                        width=console.width,
+                        height=console.height - 1,
+                        waiting=session.watching == "waiting" and not state.components,
+                        silence=pulse.silence(now) if session.loaded else 0.0,
+                        stalled=pulse.stalled(now),
+                        footer=footer() if footer else (),
+                    ),
+                    refresh=True,
+                )
+                shown, drawn = seq, now
+            if last:
+                return state
+            ended.wait(LOOK_EVERY)
+
+
+def _show_lines(
+    session: BuildSession, console: Console, ended: threading.Event, done: Callable[[State], bool] | None
+) -> State:
+    shown, before = -1, None
+    seq, state = session.snapshot_at()
+    known = False  # what was there at the start is one line, not a hundred
+    while True:
+        last = ended.is_set()
+        known = known or (session.loaded and (seq > 0 or session.watching != "waiting"))
+        if session.seq != seq:
+            seq, state = session.snapshot_at()
+        last = last or (done is not None and done(state))
+        if seq != shown and (known or last) and has_content(state):
+            stamp = clock(state.updated_at)
+            for line in milestones(before, state):
+                console.print(Text(f"{stamp}  {line}"), soft_wrap=True)
+            shown, before = seq, state
+        if last:
+            return state
+        ended.wait(LOOK_EVERY)

@@ -1,0 +1,128 @@
+"""A build as lines: its milestones, and what one file says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from ..model import State, Status
+from .text import ICONS, clean
+
+__all__ = ["describe", "has_content", "milestones"]
+
+
+def milestones(before: State | None, state: State) -> list[str]:
+    """What a person should know of the way from one state to the next, a line each.
+
+    Without an earlier state: one line that says how things stand, and the warnings.
+    """
+    percent = state.progress.percent
+    share = "unknown" if percent is None else f"{percent:.1f} %"
+    if before is None:
+        done = sum(c.status is Status.COMPLETED for c in state.components)
+        done_features = sum(f.status is Status.COMPLETED for f in state.features)
+        facts = (
+            f"{_word(state.session.status)}, {share}",
+            f"{done} of {len(state.components)} components",
+            f"{done_features} of {len(state.features)} features",
+        )
+        name = clean(state.session.project, 60) or "build"
+        return [f"{name}: {', '.join(facts)}", *_new_warnings(State(), state)]
+    lines = [
+        *_new_phase(before, state),
+        *_component_turns(before, state),
+        *_feature_turns(before, state),
+        *_checkpoint_turns(before, state),
+        *_new_warnings(before, state),
+    ]
+    if state.session.status is not before.session.status:
+        lines.append(f"the build is {_word(state.session.status)}")
+    return [f"{share:>7}  {line}" for line in lines]
+
+
+def _word(status: str) -> str:
+    return str(status).replace("_", " ")
+
+
+def _new_phase(before: State, state: State) -> list[str]:
+    phase = state.session.phase
+    return [f"phase {clean(phase, 60)}"] if phase and phase != before.session.phase else []
+
+
+def _component_turns(before: State, state: State) -> list[str]:
+    known = {c.component_id: c.status for c in before.components}
+    return [
+        f"{clean(c.name or c.component_id, 60)}: {_with_error(c.status, c.error)}"
+        for c in state.components
+        if c.status is not known.get(c.component_id, Status.NOT_STARTED)
+    ]
+
+
+def _feature_turns(before: State, state: State) -> list[str]:
+    known = {f.feature_id: f.status for f in before.features}
+    return [
+        f"  {clean(f.name or f.feature_id, 60)}: {_with_error(f.status, f.error)}"
+        for f in state.features
+        if f.status in (Status.COMPLETED, Status.ERROR, Status.BLOCKED) and f.status is not known.get(f.feature_id)
+    ]
+
+
+def _checkpoint_turns(before: State, state: State) -> list[str]:
+    known = {c.checkpoint_id: c.status for c in before.checkpoints}
+    return [
+        f"checkpoint {clean(c.checkpoint_id, 80)}: {_word(c.status)}"
+        for c in state.checkpoints
+        if c.status in ("active", "rolled_back") and known.get(c.checkpoint_id, c.status) != c.status
+    ]
+
+
+def _new_warnings(before: State, state: State) -> list[str]:
+    known = {(w.file_path, w.code) for w in before.warnings}
+    return [
+        f"warning: {clean(w.file_path, 200)}: {clean(w.message, 200)}"
+        for w in state.warnings
+        if (w.file_path, w.code) not in known
+    ]
+
+
+def has_content(state: State) -> bool:
+    """Whether anything is known of the build."""
+    return bool(
+        state.components or state.features or state.tasks or state.phases or state.checkpoints or state.warnings
+    )
+
+
+def _with_error(status: Status, error: str | None) -> str:
+    told = [line for line in (error or "").splitlines() if line.strip()]
+    return f"error: {clean(told[-1], 200)}" if status is Status.ERROR and told else _word(status)
+
+
+def describe(said: dict[str, Any]) -> list[Text]:
+    """What one file says (the dict of `buildwidget.parse_checkpoint`), as lines for a person."""
+    overall: dict[str, Any] = said.get("overall_progress") or {}
+    percent = said.get("completion_percentage")
+    facts: list[tuple[str, object]] = [
+        ("id", said.get("id")),
+        ("time", said.get("timestamp")),
+        ("phase", said.get("phase")),
+        ("status", f"{overall.get('status', 'unknown')} (by {overall.get('status_source') or 'no rule'})"),
+        ("progress", "unknown" if percent is None else f"{percent:.1f} %"),
+    ]
+    lines = [Text.assemble((f"{name:9}", "dim"), clean(value)) for name, value in facts if value is not None]
+    for title in ("components", "features"):
+        items: list[dict[str, Any]] = said.get(title) or []
+        if not items:
+            continue
+        lines += [Text(), Text(f"{title} ({len(items)})", style="bold")]
+        for item in items:
+            status = Status(item.get("status") or Status.UNKNOWN)
+            icon, style = ICONS[status]
+            name = clean(item.get("name") or item.get("id") or "", 40)
+            line = Text.assemble(
+                (f"{icon} {status.value.replace('_', ' '):12}", style), f" {item.get('progress') or 0:3.0f} %  {name}"
+            )
+            if item.get("error"):
+                line.append(f"  {clean(str(item['error']).splitlines()[-1])}", style="red")
+            lines.append(line)
+    return lines

@@ -1,0 +1,102 @@
+// Errors first, then warnings: short, so that the table stays in sight, and open to more.
+
+import { html, nothing, render, type TemplateResult } from "lit-html";
+import type { Changes } from "../changes";
+import { type Failure, failures } from "../derive";
+import { plural } from "../format";
+import { icon } from "./icons";
+import type { Face, View } from "./view";
+
+const FEW_ERRORS = 3;
+const FEW_WARNINGS = 2;
+
+export class Problems implements View {
+  readonly el = document.createElement("div");
+  readonly #face: Face;
+  #allErrors = false;
+  #errors: Failure[] = [];
+
+  constructor(face: Face) {
+    this.#face = face;
+    this.el.className = "bw-problems";
+    this.#errors = failures(face.live.store);
+    this.#render();
+  }
+
+  update(changes: Changes): void {
+    if (!changes.all && !changes.errors && !changes.warnings) return;
+    if (changes.all || changes.errors) this.#errors = failures(this.#face.live.store);
+    this.#render();
+  }
+
+  #render(): void {
+    const warnings = this.#face.live.store.warnings();
+    this.el.hidden = this.#errors.length === 0 && warnings.length === 0;
+    render(html`${this.#errorList()}${this.#warningList(warnings)}`, this.el);
+  }
+
+  #errorList(): TemplateResult | typeof nothing {
+    const all = this.#errors;
+    if (all.length === 0) return nothing;
+    const shown = this.#allErrors ? all : all.slice(0, FEW_ERRORS);
+    return html`<section class="bw-errors" aria-label="Errors">
+      <h3 class="bw-section-title bw-is-fail">${icon("fail")}${plural(all.length, "error")}</h3>
+      <ul class="bw-list">
+        ${shown.map(
+          (f) =>
+            html`<li class="bw-error">
+              <button type="button" class="bw-link" @click=${() => this.#face.reveal(f.key)}>${f.name}</button>
+              <span class="bw-kind">${f.kind}</span>
+              <span class="bw-error-text" title=${f.message}>${f.message || "failed, no reason given"}</span>
+            </li>`,
+        )}
+      </ul>
+      ${
+        all.length > FEW_ERRORS
+          ? html`<button
+              type="button"
+              class="bw-button bw-more"
+              aria-expanded=${String(this.#allErrors)}
+              @click=${() => {
+                this.#allErrors = !this.#allErrors;
+                this.#render();
+              }}
+            >
+              ${this.#allErrors ? "Show fewer" : `Show ${all.length - FEW_ERRORS} more`}
+            </button>`
+          : nothing
+      }
+    </section>`;
+  }
+
+  #warningList(all: readonly { file_path: string; code: string; message: string }[]): TemplateResult | typeof nothing {
+    if (all.length === 0) return nothing;
+    const shown = all.slice(0, FEW_WARNINGS);
+    const rest = all.length - shown.length;
+    return html`<section class="bw-warnings" aria-label="Warnings">
+      <h3 class="bw-section-title bw-is-pause">${warningIcon()}${plural(all.length, "warning")}</h3>
+      <ul class="bw-list">
+        ${shown.map(
+          (w) =>
+            html`<li class="bw-warning">
+              <span class="bw-mono bw-file" title=${w.file_path}>${w.file_path}</span>
+              <span class="bw-warning-text" title=${w.message}>${w.message}</span>
+            </li>`,
+        )}
+      </ul>
+      ${
+        rest > 0
+          ? html`<button type="button" class="bw-button bw-more" @click=${() => this.#face.openTab("warnings")}>
+              Show ${rest} more
+            </button>`
+          : nothing
+      }
+    </section>`;
+  }
+}
+
+function warningIcon(): TemplateResult {
+  return html`<svg viewBox="0 0 16 16" aria-hidden="true" class="bw-icon">
+    <path fill-rule="evenodd" d="M8 1.2 15.4 14.5H.6ZM7.2 5.8h1.6v4.4H7.2Zm0 5.5h1.6v1.6H7.2Z"></path>
+  </svg>`;
+}

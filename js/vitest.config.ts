@@ -1,0 +1,34 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 20_000,
+    browser: {
+      enabled: true,
+      provider: "playwright",
+      headless: true,
+      screenshotFailures: false,
+      viewport: { width: 1000, height: 800 },
+      instances: [
+        {
+          browser: "chromium",
+          launch: {
+            executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+            args: [
+              "--no-sandbox",
+              "--disable-gpu",
+              "--disable-quic",
+              "--no-first-run",
+              "--disable-background-networking",
+              "--disable-component-update",
+              "--disable-sync",
+            ],
+          },
+        },
+      ],
+    },
+  },
+  // The logs that Python recorded lie beside this folder.
+  server: { fs: { allow: [".."] } },
+});
