@@ -28,7 +28,7 @@ format: ## Format Python and TypeScript
 
 bench: ## The benchmarks, step by step (BENCH_ARGS goes to them)
 	@sh scripts/setup.sh dev
-	@CHROMIUM=$$(sh scripts/chromium.sh) .venv/bin/python -m benchmarks $(BENCH_ARGS)
+	@CHROMIUM=$$(sh scripts/chromium.sh) PLAYWRIGHT_NODEJS_PATH=$$(command -v node) .venv/bin/python -m benchmarks $(BENCH_ARGS)
 
 protocol: ## Write js/src/protocol.ts anew from buildwidget/events.py
 	@sh scripts/setup.sh dev

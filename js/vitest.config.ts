@@ -29,6 +29,8 @@ export default defineConfig({
       ],
     },
   },
+  // Without the condition "development", as in the bundle.
+  resolve: { conditions: ["module", "browser"] },
   // The logs that Python recorded lie beside this folder.
   server: { fs: { allow: [".."] } },
 });

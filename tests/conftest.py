@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+
+LAB = Path(__file__).resolve().parent / "lab"
+
+if node := shutil.which("node"):
+    # Playwright brings a Node.js of its own, which needs a library that a bare Debian does not have.
+    os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", node)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in tests/lab drives a real JupyterLab: ``-m 'not lab'`` leaves it out."""
+    for item in items:
+        if LAB in item.path.parents:
+            item.add_marker(pytest.mark.lab)
 
 
 @pytest.fixture

@@ -210,12 +210,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 @contextmanager
 def running(*words: str | Path, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([*COMMAND, *map(str, words)], start_new_session=True, env=environment(), **more)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen([*COMMAND, *map(str, words)], start_new_session=True, env=environment(), **more) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -323,7 +322,7 @@ CONTROLLED = (
 
 
 def in_terminal(words: list[str], until: str, size: tuple[int, int] = (40, 110), **env: str) -> tuple[int, str]:
-    """Run in a terminal (rows, columns), press Ctrl-C when ``until`` is shown; the exit code, and all that was shown."""
+    """Run in a terminal (rows, columns), press Ctrl-C when ``until`` is shown; the exit code, and what was shown."""
     master, slave = pty.openpty()
     os.set_blocking(master, False)
     import fcntl

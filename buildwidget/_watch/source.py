@@ -147,6 +147,7 @@ class ChangeSource:
         """Compare with the disk now, in this thread. Afterwards `take` has all that differed."""
         self._pending.begin()
         self._tree.scan()
+        self._tree.doubt()
         self._notifier.interrupt()
 
     def pending(self) -> bool:

@@ -345,6 +345,14 @@ class Tree:
         if missed is not None and folder.armed and not linked:
             missed.add(rel)
 
+    def doubt(self) -> None:
+        """Report every file so young that it may have changed again and kept its fingerprint."""
+        with self.lock:
+            for folder in self.folders.values():
+                for name, known in folder.files.items():
+                    if young_for(known):
+                        self._report(f"{folder.rel}/{name}", "modified", 0.0)
+
     def recheck(self) -> None:
         """Look again at what cannot be told apart by its fingerprint, and at what no notifier can see: links."""
         now = time.monotonic()

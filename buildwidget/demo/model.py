@@ -241,7 +241,7 @@ class Simulation:
         component = self.world.components[state.spec.component]
         yield self._milestone(
             f"{feature.replace('.', '_').replace('-', '_')}_complete",
-            f"{component.spec.name}: {state.spec.name} done in {state.minutes:.0f} min (estimate {state.spec.estimate})",
+            f"{component.spec.name}: {state.spec.name} done in {state.minutes:.0f} min (planned {state.spec.estimate})",
             self._render.work(state, "done"),
         )
         if all(other.status == "completed" for other in self.world.of(component.spec.id)):
