@@ -5,7 +5,7 @@ under one lock. Who runs it depends on where the session lives:
 
 - by default the watcher's own thread (any event loop, or none, may subscribe);
 - with ``open(loop=…)`` that loop runs the pump, so that callbacks and observers live where it lives. The watcher's
-  thread hands it each batch and waits 30 ms for it to begin. A loop that does not begin is blocked; then the thread
+  thread hands it each batch and waits 8 ms for it to begin. A loop that does not begin is blocked; then the thread
   pumps the batch itself, and goes on doing so until the loop answers again. Nothing waits for the loop, nothing is
   pumped twice.
 """
@@ -43,7 +43,7 @@ __all__ = ["BuildSession"]
 
 logger = logging.getLogger("buildwidget.session")
 
-GRACE: Final = 0.030  # seconds a loop gets to begin pumping before the thread does it
+GRACE: Final = 0.008  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
 CONTENT_LIMIT: Final = 64 * 1024  # bytes of context markdown carried in a message
 _MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})  # what a half-written file can look like

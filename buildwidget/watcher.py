@@ -44,6 +44,7 @@ _CONTEXT = f"{BASE}/context"
 _STAMP = re.compile(r"_(\d{8}_\d{6}(?:_\d{1,6})?)\.json$")
 _MAX_BYTES = 32 << 20
 _MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
+_QUIET_NS = 20_000_000
 _READ_PATIENCE = 0.1  # seconds that a reading call, which blocks its caller, waits for a writer
 _START_PATIENCE = 30.0
 
@@ -52,9 +53,10 @@ class FileWatcher:
     """Tells a callback of every change under ``<project>/.buildrunner``, once the change has settled.
 
     A JSON file is told of when its text is complete: a writer that is not atomic gives one call, not one for the empty
-    file, one for a half and one for the whole. A file that stays broken for a second is told of as it is. What is there
-    at the start is not told of; a missing ``.buildrunner`` is waited for. Files that lead outside the project, and
-    folders or pipes with a checkpoint's name, are logged and not told of.
+    file, one for a half and one for the whole. A file that stays broken for a second is told of as it is. Markdown is
+    told of when nobody has written to it for 20 ms, a log each time. What is there at the start is not told of; a
+    missing ``.buildrunner`` is waited for. Files that lead outside the project, and folders or pipes with a
+    checkpoint's name, are logged and not told of.
 
     Parameters
     ----------
@@ -251,8 +253,7 @@ class FileWatcher:
             if not path.endswith(".log"):  # a log is never complete, and may be huge
                 raw, stat = read_file(self.project_root, path, _MAX_BYTES)
                 fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-                if path.endswith(".json"):
-                    _parse(path, raw)
+                _refuse_incomplete(path, raw, stat)
                 digest = hashlib.blake2b(raw, digest_size=16).digest()
         except FileNotFoundError:
             return None  # its deletion is on its way
@@ -292,6 +293,14 @@ class FileWatcher:
                 await anyio.lowlevel.checkpoint()
             self._more = anyio.Event()
             await self._more.wait()
+
+
+def _refuse_incomplete(path: str, raw: bytes, stat: os.stat_result) -> None:
+    """Raise when a file is still being written. Text never looks incomplete: a moment of quiet must tell."""
+    if path.endswith(".json"):
+        _parse(path, raw)
+    elif 0 <= time.time_ns() - stat.st_mtime_ns < _QUIET_NS:
+        raise Torn(path)
 
 
 def _parse(path: str, raw: bytes) -> Any:

@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 20_000,
+    // Frames are counted: one page at a time.
+    fileParallelism: false,
     browser: {
       enabled: true,
       provider: "playwright",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -13,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -208,12 +208,17 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     return found
 
 
-@contextmanager
-def running(*words: str | Path, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([*COMMAND, *map(str, words)], start_new_session=True, env=environment(), **more) as process:
+@contextlib.contextmanager
+def running(*words: str | Path, environ: dict[str, str] | None = None, **more: Any) -> Iterator[subprocess.Popen[Any]]:
+    env = environment(**(environ or {}))
+    with subprocess.Popen([*COMMAND, *map(str, words)], start_new_session=True, env=env, **more) as process:
         try:
             yield process
         finally:
+            if process.poll() is None:  # the test has failed: let it end what it started
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(30)
             process.kill()
 
 
@@ -240,33 +245,29 @@ def test_watch_ends_with_130(finished: Path) -> None:
     assert b"Traceback" not in out
 
 
-def test_demo_with_lab_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "p"
-    temporary = tmp_path / "tmp"
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("closed", [False, True], ids=["ctrl-c", "ctrl-c-after-the-terminal-is-gone"])
+def test_demo_with_lab_leaves_nothing_behind(tmp_path: Path, closed: bool) -> None:
+    folder, temporary = tmp_path / "p", tmp_path / "tmp"
     temporary.mkdir()
-    command = [*COMMAND, "demo", "--lab", "--out", str(folder)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, start_new_session=True, env=environment(TMPDIR=str(temporary)), text=True
-    ) as process:
+    more = {"stdout": subprocess.PIPE, "text": True}
+    with running("demo", "--lab", "--out", folder, environ={"TMPDIR": str(temporary)}, **more) as process:
         assert process.stdout is not None
-        try:
-            lines: list[str] = []
-            for line in process.stdout:
-                lines.append(line)
-                if "http://127.0.0.1:" in line:
-                    break
-            assert re.search(r"/lab/tree/01-live\.ipynb\?token=[\w-]{22}$", lines[-1]), lines
-            family = psutil.Process(process.pid).children(recursive=True)
-            assert len(family) >= 2, "the server and a kernel"
-            cell = json.loads((folder / "01-live.ipynb").read_text())["cells"][1]
-            assert cell["execution_count"] == 1
-            wait_for(lambda: list(folder.glob(".buildrunner/checkpoints/*.json")))
-            process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=40)
-        finally:
-            process.kill()
-    assert process.returncode == 0
-    assert "Ended." in rest
+        lines: list[str] = []
+        while not lines or ("http://127.0.0.1:" not in lines[-1] and lines[-1]):
+            lines.append(process.stdout.readline())
+        assert re.search(r"/lab/tree/01-live\.ipynb\?token=[\w-]{22}$", lines[-1]), lines
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2, "the server and a kernel"
+        cell = json.loads((folder / "01-live.ipynb").read_text())["cells"][1]
+        assert cell["execution_count"] == 1
+        wait_for(lambda: list(folder.glob(".buildrunner/checkpoints/*.json")))
+        if closed:
+            process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        if not closed:
+            assert "Ended." in process.communicate(timeout=50)[0]
+        assert process.wait(50) in ((0, 1) if closed else (0,))
     assert psutil.wait_procs(family, timeout=5)[1] == []
     assert list(temporary.glob("buildwidget-lab-*")) == []
 
@@ -293,7 +294,7 @@ def test_the_live_cell_runs_before_anybody_presses_a_key(tmp_path: Path) -> None
 
 
 def two_looks(url: str) -> tuple[str, str]:
-    """The text of the live cell, and again when it has changed. Nothing is clicked and no key is pressed."""
+    """The percentage in the live cell, and again when it has changed. Nothing is clicked and no key is pressed."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -301,13 +302,13 @@ def two_looks(url: str) -> tuple[str, str]:
         try:
             page = browser.new_page(viewport={"width": 1200, "height": 900})
             page.goto(url)
-            cell = ".jp-OutputArea-output .bw"
-            page.wait_for_function("s => document.querySelector(s)?.innerText.includes('%')", arg=cell, timeout=60_000)
-            first = page.inner_text(cell)
-            page.wait_for_function(
-                "([s, t]) => document.querySelector(s).innerText !== t", arg=[cell, first], timeout=20_000
+            percent = (
+                "() => document.querySelector('.jp-OutputArea-output .bw-root')?.innerText.match(/[\\d.]+\\s*%/)?.[0]"
             )
-            return first, page.inner_text(cell)
+            page.wait_for_function(percent, timeout=60_000)
+            first = page.evaluate(percent)
+            page.wait_for_function(f"first => ({percent})() !== first", arg=first, timeout=20_000)
+            return first, page.evaluate(percent)
         finally:
             browser.close()
 

@@ -21,7 +21,7 @@ import buildwidget
 ROOT = Path(__file__).resolve().parent.parent
 NOT_OURS = {
     *(".git", ".venv", ".pytest_cache", ".ruff_cache", ".hypothesis", ".logs", "__pycache__", "node_modules"),
-    *("dist", "test-results", ".ipynb_checkpoints", "__screenshots__"),
+    *("buildwidget-demo", "dist", "test-results", ".ipynb_checkpoints", "__screenshots__"),
 }
 
 

@@ -76,7 +76,7 @@ def generate() -> str:
     event_classes = list(get_args(events.Event))
     all_classes = list(get_args(events.Message))
     parts = [HEADER.replace("{protocol}", str(events.PROTOCOL))]
-    records = [getattr(model, name) for name in model.__all__]
+    records = [getattr(model, name) for name in sorted(model.__all__)]
     structs = [cls for cls in records if not issubclass(cls, enum.Enum)]
     parts.extend(_enum(cls) for cls in records if issubclass(cls, enum.Enum))
     _, schemas = msgspec.json.schema_components(structs)

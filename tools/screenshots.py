@@ -3,7 +3,8 @@
 ``python tools/screenshots.py`` writes ``docs/images/``. Chromium must be on the PATH, or named by CHROMIUM.
 
 - ``jupyterlab-{light,dark}.png``: the whole window;
-- ``cell-{light,dark}-{600,1200}.png``: the cell alone, at that width in CSS pixels.
+- ``cell-{light,dark}.png``: the cell alone, 1,200 CSS pixels wide;
+- ``cell-{light,dark}-narrow.png``: the same, 600 wide.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ sys.path.insert(0, str(ROOT))
 from buildwidget.demo.model import Simulation  # noqa: E402
 from buildwidget.demo.runner import length  # noqa: E402
 from tests.lab.face import Face  # noqa: E402
-from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium, until  # noqa: E402
+from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium  # noqa: E402
 
-SHARE = 0.62  # of the build is over
-WIDTHS = (600, 1200)
-CELL = "import buildwidget as bw\nbw.watch('shop', height={height})"
+SHARE = 0.8  # of the build is over
+WIDTHS = {"": 1200, "-narrow": 600}
+CELL = "import buildwidget as bw\nbw.watch('meadow-clinic', height={height})"
 
 
 def write_build(folder: Path, scenario: str, seed: int, share: float) -> None:
@@ -44,24 +45,19 @@ def write_build(folder: Path, scenario: str, seed: int, share: float) -> None:
                 file.write(write.content)
 
 
-def at_width(page: Page, width: int, height: int) -> None:
-    """Make the window so wide that the cell has this width."""
-
-    def fits() -> bool:
-        now = page.locator(Face.ROOT).first.evaluate("root => root.getBoundingClientRect().width")
-        if abs(now - width) < 1:
-            return True
-        size = page.viewport_size
-        assert size is not None
-        page.set_viewport_size({"width": round(size["width"] + width - now), "height": height})
-        page.evaluate("() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
-        return False
-
-    until(fits, f"the cell is {width} px wide")
+def arrange(notebook: Notebook, face: Face) -> None:
+    """Show what matters now: the urgent first, and one checklist open."""
+    notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    face.root.get_by_label("Sort by").select_option("attention")
+    running = face.root.locator("[role=row][data-key^='feature:']").filter(has_text="In progress").first
+    running.locator(".bw-twisty").click()
+    face.root.locator("[role=row][data-key^='check:']").first.wait_for()
 
 
 def quiet(notebook: Notebook) -> None:
-    """No blinking cursor, no running animation, nothing half drawn."""
+    """From the top; no focus ring, no pointer, nothing half drawn."""
+    script = "() => { for (const one of document.querySelectorAll('.jp-WindowedPanel-outer')) one.scrollTop = 0; }"
+    notebook.page.evaluate(script)
     notebook.page.evaluate("() => document.activeElement?.blur()")
     notebook.page.evaluate("() => document.fonts.ready.then(() => null)")
     notebook.page.mouse.move(2, 2)
@@ -84,7 +80,7 @@ def main() -> int:
     out: Path = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab, sync_playwright() as playwright:
-        write_build(Path(folder) / "shop", args.scenario, args.seed, args.share)
+        write_build(Path(folder) / "meadow-clinic", args.scenario, args.seed, args.share)
         browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=[*FLAGS])
         page = lab.page(browser, 1280, 860)
         notebook = lab.open(page, [CELL.format(height=480), "# Your own work goes on down here."], "live.ipynb")
@@ -92,18 +88,19 @@ def main() -> int:
         face = Face(notebook, 0)
         face.wait()
         face.wait_live()
+        arrange(notebook, face)
         for theme, name in zip(THEMES, ("light", "dark"), strict=False):
             page.set_viewport_size({"width": 1280, "height": 860})
             notebook.theme(theme)
             quiet(notebook)
             take(page, out / f"jupyterlab-{name}.png")
-            for width in WIDTHS:
-                at_width(page, width, 1400)
+            for suffix, width in WIDTHS.items():
+                notebook.resize(Face.ROOT, width, 1400)
                 quiet(notebook)
                 box = page.locator(Face.ROOT).first.bounding_box()
                 assert box is not None
-                clip = {"x": box["x"] - 8, "y": box["y"] - 8, "width": box["width"] + 16, "height": box["height"] + 16}
-                take(page, out / f"cell-{name}-{width}.png", clip=clip)
+                clip = {name: round(value) for name, value in box.items()}
+                take(page, out / f"cell-{name}{suffix}.png", clip=clip)
         browser.close()
     return 0
 

@@ -80,7 +80,8 @@ def young_for(fingerprint: Fingerprint) -> float:
     if not isinstance(mtime_ns, int):
         return 0.0
     window = _TICK_NS if mtime_ns % 1_000_000_000 else _COARSE_NS
-    return window / 1e9 if mtime_ns > time.time_ns() - window else 0.0
+    # A time in the future says nothing: another clock set it, or somebody's hand.
+    return window / 1e9 if abs(time.time_ns() - mtime_ns) < window else 0.0
 
 
 def identify(path: str) -> tuple[int, int] | None:

@@ -129,8 +129,8 @@ class ChangeSource:
     def take(self) -> list[FileChange]:
         """Take everything that is due now, each path once, by time, then by path. From any thread.
 
-        Look at a file that was ``created`` or ``modified``; not at one that was ``deleted``, even when it is there again
-        (another change will say so): what is seen then may be gone before the source has known of it.
+        Look at a file that was ``created`` or ``modified``; not at one that was ``deleted``, even when it is there
+        again (another change will say so): what is seen then may be gone before the source has known of it.
         """
         return self._pending.take(self._is_back)
 
@@ -300,10 +300,10 @@ class ChangeSource:
 
     def _full_scan(self) -> set[str]:
         self._scan_due = False
-        started = time.monotonic()
+        started = time.thread_time()  # what it costs, not how long a busy machine made it wait
         missed = self._tree.scan(pause=self._beat)
+        cost = time.thread_time() - started
         ended = time.monotonic()
-        cost = ended - started
         if self._scanning_only:
             wait = max(SHORTEST_POLL, min(10 * cost, LONGEST_POLL), 4 * cost)
         else:

@@ -214,7 +214,14 @@ class ProjectFiles:
         world = self._world()
         components = [c for c in world.components.values() if c.spec.phase == phase]
         features = [f for c in components for f in world.of(c.spec.id)]
-        current = next((f for f in features if f.status == "in_progress" and f.tasks_done < len(f.done)), None)
+        current = next(
+            (
+                f"{phase}.{i} — {f.spec.tasks[f.tasks_done]}"
+                for i, f in enumerate(features, 1)
+                if f.status == "in_progress" and f.tasks_done < len(f.done)
+            ),
+            None,
+        )
         built = all(f.status == "completed" for f in features)
         at = len(STEPS) - 1 if status == "complete" else 6 if built else 4
         step, name, label = STEPS[at]
@@ -228,7 +235,7 @@ class ProjectFiles:
             "status": status,
             "tasks_total": sum(len(f.done) for f in features),
             "tasks_done": sum(f.tasks_done for f in features),
-            "current_task": current and f"{phase}.{features.index(current) + 1} — {current.spec.tasks[current.tasks_done]}",
+            "current_task": current,
             "tests_written": sum(c.tests for c in components),
             "tests_passing": sum(c.tests for c in components if c.tests_pass),
             "commits": sum(f.status == "completed" for f in features),

@@ -243,7 +243,7 @@ class DemoLab:
         messages: Any = v4  # it has no types
         client: Any = BlockingKernelClient(connection_file=str(self._own / "runtime" / f"kernel-{kernel}.json"))
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)  # a kernel that is slow to begin has no heartbeat, but is not dead
         try:
             client.wait_for_ready(timeout=CELL_LIMIT)
             info = client.kernel_info(reply=True, timeout=CELL_LIMIT)["content"]

@@ -80,14 +80,18 @@ def _start_lab(options: DemoOptions, console: Console, stack: ExitStack, interru
         stack.callback(_stop_lab, lab, console)
         console.print(Text("Starting JupyterLab …"))
         lab.start()
-        if interrupts.stop.is_set():
-            return None
-        with interrupts.raising():
-            live = lab.run_notebook(NOTEBOOK)
-    except (DemoError, OSError, RuntimeError, ValueError) as error:
+    except (DemoError, OSError) as error:
         console.print(Text(f"No JupyterLab: {error}", style="yellow"), soft_wrap=True)
         console.print(Text("Going on in the terminal alone."))
         return None
+    if interrupts.stop.is_set():
+        return None
+    live = False
+    try:
+        with interrupts.raising():
+            live = lab.run_notebook(NOTEBOOK)
+    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+        console.print(Text(f"The notebook's first cell could not be run: {error}", style="yellow"), soft_wrap=True)
     except KeyboardInterrupt:
         return None
     url = lab.url_of(NOTEBOOK)
@@ -104,9 +108,11 @@ def _start_lab(options: DemoOptions, console: Console, stack: ExitStack, interru
 
 
 def _stop_lab(lab: DemoLab, console: Console) -> None:
-    if lab.running:
-        console.print(Text("Ending JupyterLab and its kernels …"))
-    lab.stop()
+    try:
+        if lab.running:
+            console.print(Text("Ending JupyterLab and its kernels …"))
+    finally:  # also when nobody reads what is printed any more
+        lab.stop()
 
 
 # -- the build --------------------------------------------------------------------------------------------------------
@@ -166,7 +172,7 @@ def _show(
     """The live view, while the director writes."""
     plain = is_plain(console)
     # With JupyterLab, or a stall to look at, there is a reason to stay when nothing is written any more.
-    director = _Director(options, stop, stays=options.lab or (options.scenario is Scenario.STALL and not plain))
+    director = _Director(options, stop, stays=url is not None or (options.scenario is Scenario.STALL and not plain))
 
     def done(_state: State) -> bool:
         if not director.over.is_set():

@@ -36,6 +36,7 @@ const cases = [
   ["stale", [600]],
   ["static", [320]],
   ["large", [1200]],
+  ["forced", [600]],
 ];
 
 for (const [state, widths] of cases) {
@@ -47,6 +48,7 @@ for (const [state, widths] of cases) {
         viewport: { width: width + 32, height: 900 },
         deviceScaleFactor: width < 700 ? 2 : 1,
         colorScheme: theme,
+        forcedColors: state === "forced" ? "active" : "none",
       });
       page.on("pageerror", (e) => process.stderr.write(`${name}: ${e.stack}\n`));
       await page.route("http://dev.invalid/**", (route) =>
@@ -60,8 +62,8 @@ for (const [state, widths] of cases) {
       await page.waitForSelector(".bw-root");
       if (["phases", "tasks", "checkpoints", "warnings"].includes(state)) await page.click(`[id$="-tab-${state}"]`);
       if (state === "selected") {
-        await page.click('[data-key="feature:checkout-2"] .bw-twisty');
-        await page.click('[data-key="component:payments"] .bw-name');
+        await page.click('[data-key="feature:auth-2"] .bw-twisty');
+        await page.click(".bw-error .bw-link");
       }
       if (state === "filter") await page.fill(".bw-input", "status:error,blocked");
       await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 350))));

@@ -7,7 +7,7 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-/** Keeps a number and its unit on one line. */
+/** Between a number and its unit, so that they stay on one line. */
 const NB = "\u00a0";
 
 /** `12 s`, `12 min 05 s`, `3 h 05 min`, `2 d 4 h`. */
@@ -118,6 +118,14 @@ const TONES: Record<AnyStatus, Tone> = {
 
 export function toneOf(status: AnyStatus): Tone {
   return TONES[status] ?? "unknown";
+}
+
+/** The one line of an error that says what went wrong: the first, but the last of a traceback. */
+export function errorLine(text: string | null | undefined): string {
+  const lines = (text ?? "").split("\n").map((line) => line.trim());
+  const full = lines.filter((line) => line !== "");
+  const traced = /^(Traceback \(most recent|File "|at )/.test(full[0] ?? "");
+  return (traced ? full[full.length - 1] : full[0]) ?? "";
 }
 
 function two(n: number): string {

@@ -32,6 +32,14 @@ export interface BuildWarning {
   message: string;
 }
 
+/** One line of a feature's checklist. */
+export interface ChecklistTask {
+  id: string;
+  name: string;
+  completed: boolean;
+  timestamp: Timestamp | null;
+}
+
 /**
  * One checkpoint file. `status` is the life of the checkpoint (created, active, rolled_back), not of the build.
  *
@@ -47,14 +55,6 @@ export interface Checkpoint {
   created_at: Timestamp | null;
   ts_source: TsSource;
   metadata: Record<string, unknown>;
-}
-
-/** One line of a feature's checklist. */
-export interface ChecklistTask {
-  id: string;
-  name: string;
-  completed: boolean;
-  timestamp: Timestamp | null;
 }
 
 /** A part of the product that the build makes. */

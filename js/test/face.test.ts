@@ -13,7 +13,8 @@ afterEach(() => {
   document.body.style.background = "";
 });
 
-const text = (selector: string): string => face.root.querySelector(selector)?.textContent?.replace(/\s+/g, " ").trim() ?? "";
+const text = (selector: string): string =>
+  face.root.querySelector(selector)?.textContent?.replace(/\s+/g, " ").trim() ?? "";
 const visible = (): string[] =>
   [...face.root.querySelectorAll<HTMLElement>(".bw-tree-body .bw-row")]
     .sort((a, b) => Number(a.getAttribute("aria-rowindex")) - Number(b.getAttribute("aria-rowindex")))
@@ -41,6 +42,16 @@ describe("what a reader sees", () => {
     expect(bar?.getAttribute("aria-valuetext")).toContain("In progress");
   });
 
+  it("of a traceback the last line is shown, which says what went wrong", () => {
+    const error = "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'\n";
+    face = mount(state({ components: [component("a", { status: "error", error })] }));
+    expect(text(".bw-error-text")).toBe("KeyError: 'x'");
+    expect(row(face.root, "component:a").textContent).toContain("KeyError: 'x'");
+    face.live.select(["component:a"]);
+    face.live.flush();
+    expect(text(".bw-pre")).toContain('File "a.py"');
+  });
+
   it("an unknown percentage is called so, never zero", () => {
     face = mount(state({ components: [component("a")] }));
     expect(text(".bw-percent")).toBe("unknown");
@@ -51,32 +62,44 @@ describe("what a reader sees", () => {
     face = mount(storefront(Date.now()));
     expect(text(".bw-errors .bw-section-title")).toBe("2 errors");
     expect(text(".bw-warnings .bw-section-title")).toBe("2 warnings");
-    const link = [...face.root.querySelectorAll<HTMLElement>(".bw-link")].find((b) => b.textContent === "Webhook signatures");
+    const link = [...face.root.querySelectorAll<HTMLElement>(".bw-link")].find(
+      (b) => b.textContent === "Webhook signatures",
+    );
     link?.click();
     const key = "feature:payments-3";
     await until("focus on the row", () => document.activeElement === face.root.querySelector(`[data-key="${key}"]`));
     expect([...face.live.selected]).toEqual([key]);
-    expect(text(".bw-details-name")).toBe("Webhook signatures");
+    await until("the details", () => text(".bw-details-name") === "Webhook signatures");
   });
 
-  it("an update is in the page before the message is done with", () => {
+  it("an update after a silence is in the page before the message is done with", async () => {
     face = mount(state({ components: [component("a", { progress: 10 })] }));
-    return frame().then(frame).then(() => {
-      face.live.apply([message("component_update", 2, component("a", { progress: 42, status: "in_progress" }))]);
-      expect(row(face.root, "component:a").textContent).toContain("42 %");
-      expect(row(face.root, "component:a").textContent).toContain("In progress");
-    });
+    face.live.flush();
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    face.live.apply([message("component_update", 2, component("a", { progress: 42, status: "in_progress" }))]);
+    expect(row(face.root, "component:a").textContent).toMatch(/42\s%/);
+    expect(row(face.root, "component:a").textContent).toContain("In progress");
   });
 
   it("features without a component stand under their own heading", () => {
-    face = mount(state({ components: [component("a")], features: [feature("f", { component_id: "a" }), feature("g", { component_id: "gone" })] }));
+    face = mount(
+      state({
+        components: [component("a")],
+        features: [feature("f", { component_id: "a" }), feature("g", { component_id: "gone" })],
+      }),
+    );
     expect(visible()).toEqual(["component:a", "feature:f", "group:other-features", "feature:g"]);
   });
 
   it("components stand in the order they can be built in, circles or not", () => {
     face = mount(
       state({
-        components: [component("a", { dependencies: ["z"] }), component("b", { dependencies: ["c"] }), component("c", { dependencies: ["b", "nowhere"] }), component("z")],
+        components: [
+          component("a", { dependencies: ["z"] }),
+          component("b", { dependencies: ["c"] }),
+          component("c", { dependencies: ["b", "nowhere"] }),
+          component("z"),
+        ],
       }),
     );
     expect(visible()).toEqual(["component:z", "component:a", "component:c", "component:b"]);
@@ -108,7 +131,9 @@ describe("what a reader sees", () => {
     face = mount(
       state({
         session: { ...emptyState().session, project: evil, phase: evil },
-        components: [component("a", { name: evil, component_type: evil, status: "error", error: evil, status_raw: evil })],
+        components: [
+          component("a", { name: evil, component_type: evil, status: "error", error: evil, status_raw: evil }),
+        ],
         features: [feature("f", { name: evil, component_id: "a", priority: evil, description: evil })],
         warnings: [{ file_path: evil, code: evil, message: evil }],
       }),
@@ -120,13 +145,19 @@ describe("what a reader sees", () => {
   });
 
   it("survives strange numbers", () => {
-    face = mount(state({ components: [component("a", { progress: -5 }), component("b", { progress: 1e308 })], progress: { ...emptyState().progress, percent: 1e308 } }));
+    face = mount(
+      state({
+        components: [component("a", { progress: -5 }), component("b", { progress: 1e308 })],
+        progress: { ...emptyState().progress, percent: 1e308 },
+      }),
+    );
     expect(face.root.querySelector('[role="progressbar"]')?.getAttribute("aria-valuenow")).toBe("100");
   });
 
   it("names only the tabs that hold something, and opens them by key", () => {
     face = mount(storefront(Date.now()));
-    const tabs = (): string[] => [...face.root.querySelectorAll('[role="tab"]')].map((t) => t.textContent?.replace(/\s+/g, " ").trim() ?? "");
+    const tabs = (): string[] =>
+      [...face.root.querySelectorAll('[role="tab"]')].map((t) => t.textContent?.replace(/\s+/g, " ").trim() ?? "");
     expect(tabs().map((t) => t.replace(/\d+$/, ""))).toEqual(["Build", "Phases", "Tasks", "Checkpoints", "Warnings"]);
     face.root.querySelector<HTMLElement>('[role="tab"]')?.focus();
     press("ArrowRight");
@@ -155,7 +186,10 @@ describe("what a reader sees", () => {
     face.live.apply([message("component_update", 3, { ...s.components.get("cart"), progress: 80 })]);
     await new Promise((resolve) => setTimeout(resolve, 600));
     expect(said()).toBe("");
-    face.live.apply([message("build_progress", 4, { ...s.progress, percent: 76 }), message("session_update", 5, { ...s.session, status: "failed" })]);
+    face.live.apply([
+      message("build_progress", 4, { ...s.progress, percent: 76 }),
+      message("session_update", 5, { ...s.session, status: "failed" }),
+    ]);
     await until("the milestones", () => said().includes("Failed"));
     expect(said()).toContain("76 % done");
   });
@@ -165,7 +199,13 @@ describe("keys and choices", () => {
   const two = (): State =>
     state({
       components: [component("a", { name: "Alpha" }), component("b", { name: "Beta" })],
-      features: [feature("a1", { name: "Anchor", component_id: "a", tasks: [{ id: "t", name: "Check me", completed: true, timestamp: null }] })],
+      features: [
+        feature("a1", {
+          name: "Anchor",
+          component_id: "a",
+          tasks: [{ id: "t", name: "Check me", completed: true, timestamp: null }],
+        }),
+      ],
     });
 
   it("moves, folds and unfolds by key, and swallows only what it handles", () => {
@@ -274,7 +314,15 @@ describe("axe finds nothing", () => {
           button?.click();
           await frame();
           const { violations } = await axe.run(face.root, { resultTypes: ["violations"] });
-          expect(violations.map((v) => `${tab}: ${v.id}: ${v.nodes.map((n) => `${n.html} ${n.failureSummary}`).slice(0, 2).join(" | ")}`)).toEqual([]);
+          expect(
+            violations.map(
+              (v) =>
+                `${tab}: ${v.id}: ${v.nodes
+                  .map((n) => `${n.html} ${n.failureSummary}`)
+                  .slice(0, 2)
+                  .join(" | ")}`,
+            ),
+          ).toEqual([]);
         }
         document.documentElement.style.removeProperty("--jp-layout-color0");
       });

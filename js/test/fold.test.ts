@@ -41,20 +41,52 @@ const when = fc.constantFrom(
   "0001-01-01T00:00:00Z",
 );
 const draft: fc.Arbitrary<object & { type: Event["type"] }> = fc.oneof(
-  fc.record({ i: id, s: status, n: fc.string() }).map(({ i, s, n }) => ({ type: "component_update" as const, ...component(i, { status: s, name: n }) })),
-  fc.record({ i: id, o: fc.option(id) }).map(({ i, o }) => ({ type: "feature_update" as const, ...feature(i, { component_id: o }) })),
+  fc
+    .record({ i: id, s: status, n: fc.string() })
+    .map(({ i, s, n }) => ({ type: "component_update" as const, ...component(i, { status: s, name: n }) })),
+  fc
+    .record({ i: id, o: fc.option(id) })
+    .map(({ i, o }) => ({ type: "feature_update" as const, ...feature(i, { component_id: o }) })),
   fc.record({ i: id, s: status }).map(({ i, s }) => ({ type: "task_update" as const, ...task(i, { status: s }) })),
   fc.record({ i: id, s: status }).map(({ i, s }) => ({ type: "phase_update" as const, ...phase(i, { status: s }) })),
-  fc.record({ i: id, w: when }).map(({ i, w }) => ({ type: "checkpoint_update" as const, ...checkpoint(i, { created_at: w }) })),
-  fc.record({ f: id, c: id, m: fc.string(), x: fc.boolean() }).map(({ f, c, m, x }) => ({ type: "warning" as const, file_path: f, code: c, message: m, cleared: x })),
-  fc.record({ k: fc.constantFrom("component", "feature", "task", "phase", "checkpoint", "context", "other"), i: id }).map(({ k, i }) => ({ type: "removed" as const, kind: k, id: i })),
-  fc.record({ l: fc.integer({ min: 1, max: 700 }), o: fc.constantFrom("x\n", "x", "x\ny\n", "\n\n", "", "a\nb\nc") }).map(({ l, o }) => ({ type: "terminal_output" as const, output: o, content: o, output_type: "stdout", source: null, line: l })),
-  fc.record({ i: id, c: fc.constantFrom("created", "modified", "deleted", "moved"), p: fc.constantFrom(".buildrunner/context/", "src/") }).map(({ i, c, p }) => ({ type: "file_change" as const, file_path: `${p}${i}.md`, change_type: c, content: null, size: 3, modified: null })),
-  fc.record({ p: fc.option(fc.integer({ min: 0, max: 100 })) }).map(({ p }) => ({ type: "build_progress" as const, ...emptyState().progress, percent: p })),
+  fc
+    .record({ i: id, w: when })
+    .map(({ i, w }) => ({ type: "checkpoint_update" as const, ...checkpoint(i, { created_at: w }) })),
+  fc
+    .record({ f: id, c: id, m: fc.string(), x: fc.boolean() })
+    .map(({ f, c, m, x }) => ({ type: "warning" as const, file_path: f, code: c, message: m, cleared: x })),
+  fc
+    .record({ k: fc.constantFrom("component", "feature", "task", "phase", "checkpoint", "context", "other"), i: id })
+    .map(({ k, i }) => ({ type: "removed" as const, kind: k, id: i })),
+  fc
+    .record({ l: fc.integer({ min: 1, max: 700 }), o: fc.constantFrom("x\n", "x", "x\ny\n", "\n\n", "", "a\nb\nc") })
+    .map(({ l, o }) => ({
+      type: "terminal_output" as const,
+      output: o,
+      content: o,
+      output_type: "stdout",
+      source: null,
+      line: l,
+    })),
+  fc
+    .record({
+      i: id,
+      c: fc.constantFrom("created", "modified", "deleted", "moved"),
+      p: fc.constantFrom(".buildrunner/context/", "src/"),
+    })
+    .map(({ i, c, p }) => ({
+      type: "file_change" as const,
+      file_path: `${p}${i}.md`,
+      change_type: c,
+      content: null,
+      size: 3,
+      modified: null,
+    })),
+  fc
+    .record({ p: fc.option(fc.integer({ min: 0, max: 100 })) })
+    .map(({ p }) => ({ type: "build_progress" as const, ...emptyState().progress, percent: p })),
 );
-const logs = fc
-  .array(draft, { maxLength: 120 })
-  .map((list) => list.map((d, i) => message(d.type, i + 1, d, at(i))));
+const logs = fc.array(draft, { maxLength: 120 }).map((list) => list.map((d, i) => message(d.type, i + 1, d, at(i))));
 
 describe("the fold", () => {
   it("goes on from any snapshot as if nothing had been cut", () => {
@@ -99,7 +131,8 @@ describe("the fold", () => {
         const points = (a: string, b: string): number => {
           const x = [...a].map((c) => c.codePointAt(0) as number);
           const y = [...b].map((c) => c.codePointAt(0) as number);
-          for (let i = 0; i < Math.min(x.length, y.length); i++) if (x[i] !== y[i]) return (x[i] as number) - (y[i] as number);
+          for (let i = 0; i < Math.min(x.length, y.length); i++)
+            if (x[i] !== y[i]) return (x[i] as number) - (y[i] as number);
           return x.length - y.length;
         };
         const ids = components.map((c) => c.component_id);
@@ -128,9 +161,19 @@ describe("the fold", () => {
     let seq = 1;
     for (let i = 0; i < 230; i++) {
       store.apply(message("checkpoint_update", seq++, checkpoint(`c${i}`, { created_at: at(1000 - i) })));
-      store.apply(message("warning", seq++, { file_path: `f${String(999 - i)}`, code: "x", message: "", cleared: false }));
+      store.apply(
+        message("warning", seq++, { file_path: `f${String(999 - i)}`, code: "x", message: "", cleared: false }),
+      );
     }
-    store.apply(message("terminal_output", seq++, { output: "l\n".repeat(620), content: "", output_type: "stdout", source: null, line: 1 }));
+    store.apply(
+      message("terminal_output", seq++, {
+        output: "l\n".repeat(620),
+        content: "",
+        output_type: "stdout",
+        source: null,
+        line: 1,
+      }),
+    );
     const s = store.snapshot();
     expect(s.checkpoints).toHaveLength(200);
     expect(s.checkpoints[199]?.checkpoint_id).toBe("c0");

@@ -17,7 +17,14 @@ class FakeModel implements WidgetModel {
   readonly #callbacks = new Map<string, Set<Callback>>();
 
   constructor(state: Record<string, unknown> = {}) {
-    this.#state = { selected: [], filter: "", height: 0, _meta: { path: "~/shop", version: "0.1.0" }, _snapshot: null, ...state };
+    this.#state = {
+      selected: [],
+      filter: "",
+      height: 0,
+      _meta: { path: "~/shop", version: "0.1.0" },
+      _snapshot: null,
+      ...state,
+    };
   }
   get(name: string): unknown {
     return this.#state[name];
@@ -50,9 +57,14 @@ class FakeModel implements WidgetModel {
   }
 }
 
-const update = (seq: number, id = `c${seq}`): Event => message("component_update", seq, component(id, { progress: seq }));
+const update = (seq: number, id = `c${seq}`): Event =>
+  message("component_update", seq, component(id, { progress: seq }));
 const envelope = (from: number, to: number, epoch = "E"): object => ({
-  kind: "events", epoch, from, to, messages: Array.from({ length: to - from + 1 }, (_, i) => update(from + i)),
+  kind: "events",
+  epoch,
+  from,
+  to,
+  messages: Array.from({ length: to - from + 1 }, (_, i) => update(from + i)),
 });
 const buffer = (value: unknown): DataView => {
   const bytes = new TextEncoder().encode(JSON.stringify(value));
@@ -77,7 +89,16 @@ function start(state: Record<string, unknown> = {}): void {
 
 function welcome(epoch = "E", seq = 0): void {
   const id = model.asked("hello").at(-1)?.id;
-  model.kernel({ kind: "welcome", id, epoch, seq, protocol: 1, server: "t", heartbeat: 1, now: new Date().toISOString() });
+  model.kernel({
+    kind: "welcome",
+    id,
+    epoch,
+    seq,
+    protocol: 1,
+    server: "t",
+    heartbeat: 1,
+    now: new Date().toISOString(),
+  });
 }
 
 afterEach(() => {
@@ -175,7 +196,16 @@ describe("the log over a comm", () => {
 
   it("is not moved by nonsense", () => {
     welcome();
-    for (const bad of [null, 3, [], {}, { kind: "events" }, { kind: "events", epoch: "E", from: 1, to: 1, messages: [{ type: "component_update" }] }, { kind: "snapshot", epoch: "E", seq: 3, state: {} }, { kind: "?" }]) {
+    for (const bad of [
+      null,
+      3,
+      [],
+      {},
+      { kind: "events" },
+      { kind: "events", epoch: "E", from: 1, to: 1, messages: [{ type: "component_update" }] },
+      { kind: "snapshot", epoch: "E", seq: 3, state: {} },
+      { kind: "?" },
+    ]) {
       model.kernel(bad);
     }
     model.kernel({ kind: "events", epoch: "E", from: 1, to: 1, encoded: true }, []);
@@ -239,7 +269,14 @@ describe("traits", () => {
 });
 
 describe("the verdict on the connection", () => {
-  const seen = (over: Partial<Seen> = {}): Seen => ({ closed: false, dead: false, helloAt: 0, heardAt: null, busy: false, ...over });
+  const seen = (over: Partial<Seen> = {}): Seen => ({
+    closed: false,
+    dead: false,
+    helloAt: 0,
+    heardAt: null,
+    busy: false,
+    ...over,
+  });
 
   it.each([
     ["connecting", seen(), 1999],
@@ -323,7 +360,9 @@ describe("the widget", () => {
     expect(model.asked("hello")).toHaveLength(1);
     welcome();
     model.kernel(envelope(1, 2));
-    await until("both views to show it", () => [a, b].every((el) => el.querySelectorAll('[data-key^="component:"]').length === 2));
+    await until("both views to show it", () =>
+      [a, b].every((el) => el.querySelectorAll('[data-key^="component:"]').length === 2),
+    );
     a.classList.add("jupyter-widgets-disconnected");
     await until("the verdict", () => b.querySelector('[data-connection="disconnected"]') !== null);
     endA();

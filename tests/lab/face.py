@@ -155,13 +155,11 @@ class Face:
             tabs.nth(number).click()
 
     def warnings(self) -> list[str]:
-        """What the warnings tab holds; nothing when there is no such tab."""
-        tab = self.tab("Warnings")
-        if tab.count() == 0 or not tab.is_visible():
+        """The warnings above the tabs: file and reason of the first ones."""
+        if self.root.count() == 0:
             return []
-        if tab.get_attribute("aria-selected") != "true":
-            tab.click()
-        return self.root.locator("[role=tabpanel]:visible tbody tr").all_inner_texts()
+        script = "root => [...root.querySelectorAll('.bw-warning')].map(one => one.innerText)"
+        return self.root.evaluate(script)
 
     def wait_warning(self, text: str, timeout: float = 8) -> str:
         """Wait for a warning that holds this text, and return it."""
@@ -176,4 +174,3 @@ class Face:
     def wait_no_warnings(self, timeout: float = 8) -> None:
         """Wait until there is no warning."""
         until(lambda: not self.warnings(), "no warning", timeout, explain=lambda: str(self.warnings()))
-        self.tab("Build").click()

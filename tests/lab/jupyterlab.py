@@ -416,6 +416,22 @@ class Notebook:
         assert handle is not None
         return handle
 
+    def resize(self, selector: str, width: int, height: int = 900) -> None:
+        """Close the side bar and make the window so wide that an element has this width, in CSS pixels."""
+        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+
+        def fits() -> bool:
+            now = self.page.eval_on_selector(selector, "node => node.getBoundingClientRect().width")
+            size = self.page.viewport_size
+            assert size is not None
+            if abs(now - width) < 1 and size["height"] == height:
+                return True
+            self.page.set_viewport_size({"width": round(size["width"] + width - now), "height": height})
+            self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            return False
+
+        until(fits, f"{selector} is {width} px wide")
+
     def theme(self, name: str) -> None:
         """Switch JupyterLab's theme and wait until it is on."""
         set_theme(self.page, name)

@@ -3,7 +3,7 @@
 import type { Changes } from "../changes";
 import { inBuildOrder } from "../derive";
 import type { Live } from "../live";
-import { naturalCompare } from "../order";
+import { NaturalOrder } from "../order";
 import type { Feature } from "../protocol";
 import type { Entry } from "./entries";
 import { BLANK, type Cells, checkCells, componentCells, featureCells, groupCells } from "./rows";
@@ -20,6 +20,7 @@ export const buildTab: TabSpec = {
   count: (live) => live.store.components.size + live.store.features.size,
   shown: () => true,
   create(face) {
+    const orders: Orders = { components: new NaturalOrder(), features: new NaturalOrder() };
     return new TreeTab(face, {
       label: "Components and features",
       columns: [
@@ -31,7 +32,7 @@ export const buildTab: TabSpec = {
         { id: "time", title: "Time" },
       ],
       empty: "No components yet. They appear as soon as a checkpoint names them.",
-      roots,
+      roots: (live) => roots(live, orders),
       cells,
       *touched(changes: Changes) {
         for (const id of changes.components) yield `component:${id}`;
@@ -54,12 +55,16 @@ export const buildTab: TabSpec = {
   },
 };
 
-function roots(live: Live): Entry[] {
+interface Orders {
+  components: NaturalOrder;
+  features: NaturalOrder;
+}
+
+function roots(live: Live, orders: Orders): Entry[] {
   const { store } = live;
-  const natural = naturalCompare();
   const byComponent = new Map<string, Entry[]>();
   const other: Entry[] = [];
-  const features = store.features.list().sort((a, b) => natural(a.feature_id, b.feature_id));
+  const features = orders.features.sort(store.features.list(), (f) => f.feature_id);
   for (const feature of features) {
     const owner = feature.component_id;
     if (owner === null || store.components.get(owner) === undefined) {
@@ -70,7 +75,7 @@ function roots(live: Live): Entry[] {
     if (list) list.push(featureEntry(feature));
     else byComponent.set(owner, [featureEntry(feature)]);
   }
-  const components = store.components.list().sort((a, b) => natural(a.component_id, b.component_id));
+  const components = orders.components.sort(store.components.list(), (c) => c.component_id);
   const out: Entry[] = inBuildOrder(components).map((c) => ({
     key: `component:${c.component_id}`,
     kind: "component",

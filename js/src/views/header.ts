@@ -21,7 +21,7 @@ import { icon } from "./icons";
 import type { Face, View } from "./view";
 
 export class Header implements View {
-  readonly el = document.createElement("header");
+  readonly el = document.createElement("div");
   readonly #face: Face;
 
   constructor(face: Face) {

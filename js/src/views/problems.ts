@@ -3,7 +3,7 @@
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { Changes } from "../changes";
 import { type Failure, failures } from "../derive";
-import { plural } from "../format";
+import { errorLine, plural } from "../format";
 import { icon } from "./icons";
 import type { Face, View } from "./view";
 
@@ -39,7 +39,7 @@ export class Problems implements View {
     const all = this.#errors;
     if (all.length === 0) return nothing;
     const shown = this.#allErrors ? all : all.slice(0, FEW_ERRORS);
-    return html`<section class="bw-errors" aria-label="Errors">
+    return html`<div class="bw-errors" role="group" aria-label="Errors">
       <h3 class="bw-section-title bw-is-fail">${icon("fail")}${plural(all.length, "error")}</h3>
       <ul class="bw-list">
         ${shown.map(
@@ -47,7 +47,7 @@ export class Problems implements View {
             html`<li class="bw-error">
               <button type="button" class="bw-link" @click=${() => this.#face.reveal(f.key)}>${f.name}</button>
               <span class="bw-kind">${f.kind}</span>
-              <span class="bw-error-text" title=${f.message}>${f.message || "failed, no reason given"}</span>
+              <span class="bw-error-text" title=${f.message}>${errorLine(f.message) || "failed, no reason given"}</span>
             </li>`,
         )}
       </ul>
@@ -66,20 +66,20 @@ export class Problems implements View {
             </button>`
           : nothing
       }
-    </section>`;
+    </div>`;
   }
 
   #warningList(all: readonly { file_path: string; code: string; message: string }[]): TemplateResult | typeof nothing {
     if (all.length === 0) return nothing;
     const shown = all.slice(0, FEW_WARNINGS);
     const rest = all.length - shown.length;
-    return html`<section class="bw-warnings" aria-label="Warnings">
+    return html`<div class="bw-warnings" role="group" aria-label="Warnings">
       <h3 class="bw-section-title bw-is-pause">${warningIcon()}${plural(all.length, "warning")}</h3>
       <ul class="bw-list">
         ${shown.map(
           (w) =>
             html`<li class="bw-warning">
-              <span class="bw-mono bw-file" title=${w.file_path}>${w.file_path}</span>
+              <span class="bw-mono bw-file" title=${w.file_path}><bdi>${w.file_path}</bdi></span>
               <span class="bw-warning-text" title=${w.message}>${w.message}</span>
             </li>`,
         )}
@@ -91,7 +91,7 @@ export class Problems implements View {
             </button>`
           : nothing
       }
-    </section>`;
+    </div>`;
   }
 }
 

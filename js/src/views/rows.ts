@@ -2,7 +2,18 @@
 
 import { phaseTitle } from "../derive";
 import type { AnyStatus, Tone } from "../format";
-import { ago, clampPercent, duration, elapsed, fullTime, minutes, percent, statusWord, toneOf } from "../format";
+import {
+  ago,
+  clampPercent,
+  duration,
+  elapsed,
+  errorLine,
+  fullTime,
+  minutes,
+  percent,
+  statusWord,
+  toneOf,
+} from "../format";
 import type { ChecklistTask, Component, Feature, Phase, PhaseStep, Task } from "../protocol";
 
 /** What stands in a row. Empty text: an empty cell. */
@@ -42,8 +53,6 @@ export const BLANK: Cells = {
   timeTitle: "",
 };
 
-const firstLine = (text: string | null): string => (text ? (text.trim().split("\n", 1)[0] ?? "") : "");
-
 function head(status: AnyStatus, raw: string | null): { tone: Tone; status: string; statusTitle: string } {
   const word = statusWord(status);
   return {
@@ -73,7 +82,7 @@ export function componentCells(c: Component, features: number, now: number): Cel
     tone: h.tone,
     status: h.status,
     name: c.name || c.component_id,
-    note: firstLine(c.error),
+    note: errorLine(c.error),
     noteIsError: true,
     chip: c.component_type ?? "",
     bar: clampPercent(c.progress),
@@ -95,7 +104,7 @@ export function featureCells(f: Feature): Cells {
     tone: h.tone,
     status: h.status,
     name: f.name || f.feature_id,
-    note: f.error ? firstLine(f.error) : f.tasks.length > 0 ? `${done}/${f.tasks.length}` : "",
+    note: f.error ? errorLine(f.error) : f.tasks.length > 0 ? `${done}/${f.tasks.length}` : "",
     noteIsError: f.error !== null && f.error !== "",
     chip: f.priority ?? "",
     chipTone: known,
@@ -163,7 +172,7 @@ export function taskCells(t: Task, now: number): Cells {
     tone: h.tone,
     status: h.status,
     name: t.name || t.task_id,
-    note: t.error ? firstLine(t.error) : retries,
+    note: t.error ? errorLine(t.error) : retries,
     noteIsError: Boolean(t.error),
     chip: agentOf(t.metadata),
     bar: t.status === "in_progress" || t.progress > 0 ? clampPercent(t.progress) : null,
@@ -184,7 +193,7 @@ export function phaseCells(p: Phase, now: number): Cells {
   const { tasks_done: done, tasks_total: total } = p;
   const known = done !== null && total !== null && total > 0;
   const step = p.step_label ?? (p.step === null ? "" : `Step ${p.step}`);
-  const error = firstLine(p.errors[0] ?? null);
+  const error = errorLine(p.errors[0] ?? null);
   return {
     ...BLANK,
     tone: h.tone,
@@ -223,5 +232,5 @@ export function stepCells(s: PhaseStep, now: number): Cells {
 }
 
 export function problemCells(text: string, tone: Tone): Cells {
-  return { ...BLANK, tone, status: tone === "fail" ? "Error" : "Warning", name: firstLine(text), title: text };
+  return { ...BLANK, tone, status: tone === "fail" ? "Error" : "Warning", name: errorLine(text), title: text };
 }

@@ -3,7 +3,7 @@
 import type { Changes } from "../changes";
 import { phasesInOrder, phaseTitle } from "../derive";
 import type { Live } from "../live";
-import { naturalCompare } from "../order";
+import { NaturalOrder } from "../order";
 import type { Task } from "../protocol";
 import { split } from "./build-tab";
 import type { Entry } from "./entries";
@@ -88,6 +88,7 @@ export const tasksTab: TabSpec = {
   count: (live) => live.store.tasks.size,
   shown: (live) => live.store.tasks.size > 0,
   create(face) {
+    const order = new NaturalOrder();
     return new TreeTab(face, {
       label: "Tasks",
       columns: [
@@ -98,7 +99,7 @@ export const tasksTab: TabSpec = {
         { id: "time", title: "Time" },
       ],
       empty: "No tasks yet.",
-      roots: taskRoots,
+      roots: (live) => taskRoots(live, order),
       cells(live: Live, key: string, entry: Entry | undefined): Cells {
         const [kind, id] = split(key);
         if (kind === "task") {
@@ -115,11 +116,10 @@ export const tasksTab: TabSpec = {
   },
 };
 
-function taskRoots(live: Live): Entry[] {
-  const natural = naturalCompare();
+function taskRoots(live: Live, order: NaturalOrder): Entry[] {
   const { tasks } = live.store;
   const entries = new Map<string, Entry>();
-  const list = tasks.list().sort((a, b) => natural(a.task_id, b.task_id));
+  const list = order.sort(tasks.list(), (t) => t.task_id);
   for (const t of list) entries.set(t.task_id, taskEntry(t));
   const groups = new Map<string, Entry[]>();
   for (const t of list) {
