@@ -29,15 +29,15 @@ from weakref import WeakSet
 
 from . import events as ev
 from . import formats
+from ._watch.files import Torn, open_file, read_file
+from ._watch.pending import FileChange
+from ._watch.retry import Retry
+from ._watch.source import ChangeSource
 from .formats.record import CheckpointError, Record
 from .log import EventLog, Logged
 from .merge import Merge
 from .model import BuildWarning, State
 from .state import BuildState, Delta, is_context
-from ._watch.files import Torn, open_file, read_file
-from ._watch.pending import FileChange
-from ._watch.retry import Retry
-from ._watch.source import ChangeSource
 
 __all__ = ["BuildSession"]
 

@@ -1,4 +1,4 @@
-"""The widget in a real kernel, without a browser: what arrives on the wire while the loop is free and while it is not."""
+"""The widget in a real kernel, without a browser: what is on the wire while the loop is free and while it is not."""
 
 from __future__ import annotations
 
@@ -281,14 +281,14 @@ def test_a_failing_callback_is_told_in_the_cell(kernel: Kernel, project: Project
 
 
 def test_running_the_cell_again_a_hundred_times(kernel: Kernel, project: Project) -> None:
-    """Without a cell's name every run makes one more; there is a limit, and one session, thread and notifier for all."""
+    """Without a cell's name every run makes one more: up to a limit, with one session, thread and notifier for all."""
     kernel.run(f"import buildwidget as bw, threading, os\nfor _ in range(100): w = bw.watch({str(project.root)!r})")
     kernel.run("import gc; gc.collect()")
     assert int(kernel.run("print(len(bw.widget.open_widgets()))")) <= 32
     code = "print(sum('buildwidget' in t.name for t in threading.enumerate()))"
     assert int(kernel.run(code)) == 1
-    links = "print(sum('inotify' in os.readlink(f'/proc/self/fd/{f}') for f in os.listdir('/proc/self/fd') if os.path.lexists(f'/proc/self/fd/{f}')))"
-    assert int(kernel.run(links)) <= 2
+    links = "[os.readlink(f.path) for f in os.scandir('/proc/self/fd') if os.path.lexists(f.path)]"
+    assert int(kernel.run(f"print(sum('inotify' in link for link in {links}))")) <= 2
 
 
 def test_close_shows_the_last_state_for_good(kernel: Kernel, project: Project) -> None:

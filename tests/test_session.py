@@ -304,8 +304,9 @@ WRITER = textwrap.dedent(
     settled = []
     for n in range(count):
         files = [f"src/module_{i}.py" for i in range(rng.randint(1, 400))]
+        parts = [{"id": "api", "status": "in_progress", "progress": n % 100, "files": files}]
         text = json.dumps({"id": "cp", "timestamp": "2026-03-01T09:00:00", "phase": f"step {n}", "status": "created",
-                           "metadata": {"components": [{"id": "api", "status": "in_progress", "progress": n % 100, "files": files}]}})
+                           "metadata": {"components": parts}})
         target = path if mode == "in_place" else path + ".tmp"
         with open(target, "w") as file:
             at = 0

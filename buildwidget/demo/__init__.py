@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def ensure_demo(
     """A project with a build to look at.
 
     The project that the environment variable ``BUILDWIDGET_PROJECT`` names, if it is set (``buildwidget demo --lab``
-    sets it); else a demo in a new temporary folder.
+    sets it); else a demo in a new temporary folder, which goes with this process.
 
     Parameters
     ----------
@@ -50,7 +52,9 @@ def ensure_demo(
     """
     if given := os.environ.get("BUILDWIDGET_PROJECT"):
         return Path(given)
-    folder = prepare(Path(tempfile.mkdtemp(prefix="buildwidget-")) / "meadow-clinic")
+    temporary = tempfile.mkdtemp(prefix="buildwidget-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    folder = prepare(Path(temporary) / "meadow-clinic")
     if live:
         runner = DemoRunner(folder, scenario, seed, speed=speed)
         runner.start()

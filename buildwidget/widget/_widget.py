@@ -50,7 +50,7 @@ def _front_end() -> str | Path:
         return path.read_text("utf-8")  # given as text: given as a path, anywidget keeps every widget for ever
     except FileNotFoundError:
         raise ImportError(
-            "buildwidget's front end is not built: 'static/widget.js' is missing. In a checkout, run 'make' once; "
+            "buildwidget's front end is not built: 'static/widget.js' is missing. In a checkout, run 'make setup'; "
             "otherwise install buildwidget again."
         ) from None
 

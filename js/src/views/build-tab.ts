@@ -50,7 +50,8 @@ export const buildTab: TabSpec = {
         }
         return false;
       },
-      openAtFirst: (entry, total) => entry.kind !== "feature" && total <= UNFOLDED,
+      // What was done before anybody looked is folded: the eye should fall on what is going on.
+      openAtFirst: (entry, total) => entry.kind !== "feature" && total <= UNFOLDED && entry.status !== "completed",
     });
   },
 };

@@ -190,7 +190,12 @@ export class TreeTab implements TabView {
   }
 
   #isOpen(entry: Entry): boolean {
-    return this.#folds.get(entry.key) ?? this.#openDefault?.(entry) ?? false;
+    const known = this.#folds.get(entry.key);
+    if (known !== undefined) return known;
+    const open = this.#openDefault?.(entry) ?? false;
+    // Decided once: a row must not fold under the eye because its status changed.
+    if (entry.children.length > 0) this.#folds.set(entry.key, open);
+    return open;
   }
 
   #fold(key: string, expanded: boolean): void {
