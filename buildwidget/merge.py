@@ -328,8 +328,9 @@ class Merge:
 
 
 def _partly_done(status: BuildStatus, rule: str, percent: float | None) -> tuple[BuildStatus, str]:
-    """Between two items nothing is running, and yet the build is not pending."""
-    if status is BuildStatus.PENDING and percent:
+    """Between two items nothing is running, and yet the build is not pending; nor is it over with one of its phases."""
+    early = status is BuildStatus.COMPLETED and rule == "phase" and percent is not None
+    if early or (status is BuildStatus.PENDING and percent):
         return BuildStatus.IN_PROGRESS, "partly done"
     return status, rule
 

@@ -218,6 +218,17 @@ def test_a_pause_between_two_items_is_not_pending() -> None:
     assert build.state.session.status is BuildStatus.IN_PROGRESS
 
 
+def test_the_end_of_a_phase_is_not_the_end_of_the_build() -> None:
+    build = Build()
+    done, waiting = component("a", Status.COMPLETED, 100.0), component("b", Status.NOT_STARTED, 0.0)
+    build.say(checkpoint("a", 1, components=[done, waiting], phase="auth_complete"))
+    assert build.state.session.status is BuildStatus.IN_PROGRESS
+    build.say(checkpoint("b", 2, phase="build_1_complete"))
+    assert build.state.session.status is BuildStatus.IN_PROGRESS
+    build.say(checkpoint("c", 3, components=[done], phase="build_1_start"))
+    assert build.state.session.status is BuildStatus.COMPLETED
+
+
 def test_start_and_end() -> None:
     build = Build()
     build.say(checkpoint("a", 5, components=[component("x", started_at=at(3))]))

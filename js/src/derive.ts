@@ -93,6 +93,18 @@ export function failures(store: Store): Failure[] {
   return out;
 }
 
+/** Failures that say the same together: a task's error is told again by its feature and its component. */
+export function sameFailures(all: readonly Failure[]): [Failure, ...Failure[]][] {
+  const groups = new Map<string, [Failure, ...Failure[]]>();
+  for (const failure of all) {
+    const key = failure.message.trim() || failure.key;
+    const group = groups.get(key);
+    if (group) group.push(failure);
+    else groups.set(key, [failure]);
+  }
+  return [...groups.values()];
+}
+
 /** `Phase 5`, or `Phase 5 · Checkout` with its name. */
 export function phaseTitle(phase: Phase): string {
   const head = /^phase\b/i.test(phase.phase_id) ? phase.phase_id : `Phase ${phase.phase_id}`;

@@ -2,30 +2,32 @@
 
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { Changes } from "../changes";
-import { type Failure, failures } from "../derive";
+import { type Failure, failures, sameFailures } from "../derive";
 import { errorLine, plural } from "../format";
 import { icon } from "./icons";
 import type { Face, View } from "./view";
 
 const FEW_ERRORS = 3;
 const FEW_WARNINGS = 2;
+/** Items named for one error. */
+const FEW_NAMES = 3;
 
 export class Problems implements View {
   readonly el = document.createElement("div");
   readonly #face: Face;
   #allErrors = false;
-  #errors: Failure[] = [];
+  #errors: [Failure, ...Failure[]][] = [];
 
   constructor(face: Face) {
     this.#face = face;
     this.el.className = "bw-problems";
-    this.#errors = failures(face.live.store);
+    this.#errors = sameFailures(failures(face.live.store));
     this.#render();
   }
 
   update(changes: Changes): void {
     if (!changes.all && !changes.errors && !changes.warnings) return;
-    if (changes.all || changes.errors) this.#errors = failures(this.#face.live.store);
+    if (changes.all || changes.errors) this.#errors = sameFailures(failures(this.#face.live.store));
     this.#render();
   }
 
@@ -43,11 +45,17 @@ export class Problems implements View {
       <h3 class="bw-section-title bw-is-fail">${icon("fail")}${plural(all.length, "error")}</h3>
       <ul class="bw-list">
         ${shown.map(
-          (f) =>
+          (group) =>
             html`<li class="bw-error">
-              <button type="button" class="bw-link" @click=${() => this.#face.reveal(f.key)}>${f.name}</button>
-              <span class="bw-kind">${f.kind}</span>
-              <span class="bw-error-text" title=${f.message}>${errorLine(f.message) || "failed, no reason given"}</span>
+              ${group.slice(0, FEW_NAMES).map(
+                (f) =>
+                  html`<button type="button" class="bw-link" @click=${() => this.#face.reveal(f.key)}>${f.name}</button>
+                    <span class="bw-kind">${f.kind}</span>`,
+              )}
+              ${group.length > FEW_NAMES ? html`<span class="bw-kind">and ${group.length - FEW_NAMES} more</span>` : nothing}
+              <span class="bw-error-text" title=${group[0].message}
+                >${errorLine(group[0].message) || "failed, no reason given"}</span
+              >
             </li>`,
         )}
       </ul>
