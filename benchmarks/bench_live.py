@@ -38,7 +38,7 @@ import anywidget, asyncio, random, time
 class Floor(anywidget.AnyWidget):
     _esm = '''export default { render({ model, el }) {
         el.className = 'floor';
-        model.on('msg:custom', message => { el.textContent = 'mark-' + message.mark; });
+        model.on('msg:custom', message => { el.textContent = message.mark; });
     } }'''
 f = Floor()
 sent = {}
@@ -46,7 +46,7 @@ async def send(count):
     for mark in range(count):
         await asyncio.sleep(0.1 + random.random() / 10)
         sent[f'{mark:06d}'] = time.time_ns()
-        f.send({'mark': f'{mark:06d}'})
+        f.send({'mark': f'mark-{mark:06d}'})
 f
 """
 
@@ -111,6 +111,9 @@ RECORD = """([selector, offset]) => {
 }"""
 
 
+Rows = dict[str, dict[str, float]]  # mark → what happened when, in ms since 1970
+
+
 class Bench:
     def __init__(self, notebook: Notebook, project: Project) -> None:
         self.notebook, self.page, self.project = notebook, notebook.page, project
@@ -137,7 +140,7 @@ class Bench:
         except Exception:
             print("   some writes were never shown")
 
-    def rows(self) -> dict[str, dict[str, float]]:
+    def rows(self) -> Rows:
         rows = self.page.evaluate("() => window.benchRows")
         for mark, row in rows.items():
             if mark in self.written:
@@ -149,50 +152,57 @@ def pause(low: float = 0.1, high: float = 0.2) -> None:
     time.sleep(random.uniform(low, high))
 
 
-def totals(rows: dict[str, dict[str, float]], marks: list[str]) -> list[float]:
+def totals(rows: Rows, marks: list[str]) -> list[float]:
     return [rows[m]["painted"] - rows[m]["written"] for m in marks if "painted" in rows.get(m, {})]
 
 
-def steps(rows: dict[str, dict[str, float]], marks: list[str], batches: list[list[int]]) -> list[list[str]]:
+STEPS = (
+    ("notify: written → taken up", "written", "taken"),
+    ("parse: read, parse, merge, number", "taken", "left"),
+    ("send: left the kernel → in the page", "left", "arrived"),
+    ("fold: in the page → text in the DOM", "arrived", "shown"),
+    ("paint: in the DOM → painted", "shown", "painted"),
+)
+
+
+def steps(rows: Rows, marks: list[str]) -> list[str]:
     """Median and p95 of each step of the way."""
-    parts: dict[str, list[float]] = {}
+    cells = []
+    for _, start, end in STEPS:
+        found = [rows[m][end] - rows[m][start] for m in marks if start in rows.get(m, {}) and end in rows[m]]
+        cells.append(f"{statistics.median(found):.2f} / {quantile(found, 0.95):.2f}" if found else "-")
+    return cells
+
+
+def note_taken(rows: Rows, batches: list[list[int]]) -> None:
+    """The last batch that began between the write and the message is the one that took the write up."""
     starts = [start / 1e6 for start, _ in batches]
-    for mark in marks:
-        row = rows.get(mark, {})
-        if "painted" not in row or "left" not in row:
-            continue
-        taken = [start for start in starts if row["written"] <= start <= row["left"]]
-        if not taken:
-            continue
-        for name, start, end in (
-            ("notify: written → taken up", row["written"], taken[-1]),
-            ("parse: read, parse, merge, number", taken[-1], row["left"]),
-            ("send: left the kernel → in the page", row["left"], row["arrived"]),
-            ("fold: in the page → text in the DOM", row["arrived"], row["shown"]),
-            ("paint: in the DOM → painted", row["shown"], row["painted"]),
-        ):
-            parts.setdefault(name, []).append(end - start)
-    return [[name, f"{statistics.median(v):.2f}", f"{quantile(v, 0.95):.2f}"] for name, v in parts.items()]
+    for row in rows.values():
+        if "written" in row and "left" in row:
+            between = [start for start in starts if row["written"] <= start <= row["left"]]
+            if between:
+                row["taken"] = between[-1]
 
 
-def floor(lab: Lab, page, count: int) -> list[float]:
+def floor(lab: Lab, page, count: int) -> Rows:
     notebook = lab.open(page, [FLOOR, "import asyncio", f"await send({count})", "sent"])
     notebook.run(0)
     page.wait_for_selector(".floor", state="attached")
     page.evaluate(RECORD, [".floor", page.evaluate(OFFSET)])
     notebook.run(2)
     page.wait_for_function("mark => window.benchRows[mark]?.painted", arg=f"{count - 1:06d}")
-    sent = notebook.evaluate("sent")
-    rows = page.evaluate("() => window.benchRows")
-    found = [rows[mark]["painted"] - at / 1e6 for mark, at in sent.items() if "painted" in rows.get(mark, {})]
+    rows: Rows = page.evaluate("() => window.benchRows")
+    for mark, at in notebook.evaluate("sent").items():
+        rows.setdefault(mark, {})["taken"] = rows[mark]["written"] = at / 1e6
     notebook.close()
-    return found
+    return rows
 
 
 def main(*, quick: bool = False) -> None:
     count = 40 if quick else 150
     with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab, lab.browser() as page:
-        base = floor(lab, page, count)
+        bare = floor(lab, page, count)
+        base = totals(bare, list(bare))
         print(f"   floor, a bare message → painted, ms: {summary(base)}")
         project = Project(Path(folder) / "project")
         length = 7 if quick else 20
@@ -253,10 +263,11 @@ def main(*, quick: bool = False) -> None:
         print(
             f"   click answered while it sleeps, ms: {summary(clicks)}  median {verdict(statistics.median(clicks), 80)}"
         )
-        for name, marks in (("idle kernel", idle), ("another cell sleeps", busy)):
-            print(
-                "   " + table([f"steps, {name}", "median", "p95"], steps(rows, marks, batches)).replace("\n", "\n   ")
-            )
+        note_taken(rows, batches)
+        columns = [steps(bare, list(bare)), steps(rows, idle), steps(rows, busy), steps(rows, fresh)]
+        head = ["step, median / p95", "floor", "idle kernel", "other cell sleeps", "first 200 ms"]
+        lines = [[name, *(column[at] for column in columns)] for at, (name, _, _) in enumerate(STEPS)]
+        print("   " + table(head, lines).replace("\n", "\n   "))
 
 
 def click_times(notebook: Notebook, face: Face, count: int) -> list[float]:

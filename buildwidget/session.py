@@ -79,6 +79,7 @@ class BuildSession:
         self.lock = threading.RLock()  # held while state and log change; take it to see both at one moment
         self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
         self._retry = Retry()
+        self._memo = formats.Memo()
         self._log_seen: dict[str, float] = {}
         self._listeners: list[Callable[[list[Logged]], None]] = []
         self._tickers: list[Callable[[], None]] = []
@@ -376,7 +377,7 @@ class BuildSession:
                 raise CheckpointError(path, odd, code="not_a_file")  # noqa: TRY301 (one place makes the warning)
             if shape is not None:
                 data, stat = read_file(self.root, path, formats.MAX_BYTES)
-                record: Any = formats.parse(path, data, _utc(stat.st_mtime))
+                record: Any = formats.parse(path, data, _utc(stat.st_mtime), self._memo)
                 content = None
             else:
                 content, stat = self._look(path)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildwidget.formats import Shape, items, plain, shape_of
+from buildwidget.formats import Memo, Shape, items, parse, plain, shape_of
 from buildwidget.formats.values import Reader, parse_time, time_of_name
 from buildwidget.model import BuildStatus, Status, TsSource
 from buildwidget.progress import item_stats
@@ -745,3 +745,24 @@ class _Text:
 
     def read_bytes(self):
         return self._text.encode()
+
+
+def test_a_memo_changes_nothing_but_the_time_it_takes() -> None:
+    """Versions of one file, with plain, odd and too deep items: read with and without a memo, warnings included."""
+    deep: dict[str, object] = {}
+    for _ in range(40):
+        deep = {"deeper": deep}
+    memo = Memo()
+    for progress in (10, 20, 20, "half", 20, 30):
+        items = [
+            {"id": "a", "name": "A", "status": "active", "progress": progress},
+            {"id": "b", "name": "B", "status": "done", "files": ["x.py"], "metadata": deep},
+            {"id": "c", "name": "C", "progress": 400},
+        ]
+        raw = json.dumps(
+            {"id": "cp", "timestamp": "2026-03-01T09:00:00", "components": items, "features": items}
+        ).encode()
+        path = ".buildrunner/checkpoints/cp.json"
+        first, second = (parse(path, raw, MTIME, m) for m in (None, memo))
+        assert first == second
+        assert first.warnings

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -17,12 +18,14 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildwidget._watch import source as source_module
 from buildwidget._watch.files import is_wanted
+from buildwidget._watch.notify import Sleeper, on_network
 from buildwidget._watch.pending import Pending
 from buildwidget.formats.record import CheckpointError
 from buildwidget.watcher import ChangeSource, FileChange, FileWatcher, Retry, Torn, open_file, read_file
 
-from .watching import BASE, DEADLINE, WAYS, reading, write
+from .watching import BASE, DEADLINE, WAYS, Reader, reading, write
 
 A = f"{BASE}/checkpoints/checkpoint_a.json"
 
@@ -489,47 +492,69 @@ def test_start_returns_at_once(project):
     began = time.monotonic()
     source.start()
     try:
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 0.5
         assert source.ready.wait(DEADLINE)
         assert len(source.take()) == 3000
     finally:
         source.stop()
 
 
-def test_without_a_notifier_it_scans(project, caplog):
-    """The limits of a user can be used up: here, of this process's descriptors."""
-    import resource
-
+def test_without_a_notifier_it_scans_and_tries_again(project, caplog, monkeypatch):
+    """The limits of a user can be used up: here, those of this process's descriptors."""
+    monkeypatch.setattr(source_module, "REOPEN_INTERVAL", 1.0)
     caplog.set_level(logging.WARNING, "buildwidget.watcher")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     held = []
-    reader_context = reading(project)
+    reader = Reader(project)
     try:
-        # No descriptor is free when the thread asks for one.
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir("/proc/self/fd")) + 3, hard))
         with contextlib.suppress(OSError):
             while True:
                 held.append(os.open("/dev/null", os.O_RDONLY))
-        source = ChangeSource(project, wake=lambda: None)
-        source.start()
-        end = time.monotonic() + DEADLINE
-        while "scanned instead of watched" not in caplog.text and time.monotonic() < end:
-            time.sleep(0.01)
+        reader.source.start()  # and finds no descriptor free
+        reader.until(lambda: "scanned instead of watched" in caplog.text, "the warning")
     finally:
         for fd in held:
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:
-        assert source.ready.wait(DEADLINE)
+        assert reader.source.ready.wait(DEADLINE)
         write(project / A)
-        end = time.monotonic() + DEADLINE
-        while not (taken := source.take()) and time.monotonic() < end:
-            time.sleep(0.01)
-        assert taken == [FileChange(A, "created")]
-        assert source.state == "poll"
+        reader.sees(A, "created")
+        reader.until(lambda: reader.source.state == "notify", "the notifier again")
+        write(project / BASE / "b.json")
+        reader.sees(f"{BASE}/b.json", "created")
     finally:
-        source.stop()
-    del reader_context
+        reader.source.stop()
+
+
+def test_local_folders_are_not_on_the_network():
+    assert not on_network("/proc/self")
+    assert not on_network("/dev/shm")
+
+
+def test_a_watch_that_was_lost_is_found_out(project):
+    with reading(project, scan_interval=0.1) as reader:
+        reader.source._notifier.remove([BASE, f"{BASE}/checkpoints"])
+        write(project / A)
+        reader.sees(A, "created")
+        reader.until(lambda: f"{BASE}/checkpoints" in getattr(reader.source._notifier, "_wds", ()), "a new watch")
+        assert reader.source.state == "notify"
+
+
+def test_a_notifier_that_never_tells_is_not_relied_on(project, monkeypatch):
+    """As on a network drive that others write to."""
+    monkeypatch.setattr(source_module, "open_notifier", lambda *_: Sleeper())
+    with reading(project, scan_interval=0.1) as reader:
+        assert reader.source.state == "notify"
+        end = time.monotonic() + DEADLINE
+        number = 0
+        while reader.source.state != "poll":
+            assert time.monotonic() < end
+            reader.forget()
+            number += 1
+            (project / A).write_text(json.dumps([number]))
+            reader.until(lambda: reader.seen(A), "the change")
 
 
 # -- reading --------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from .watching import BASE, WAYS, Reader, reading
 
 A = f"{BASE}/checkpoints/checkpoint_a.json"
 REWRITES = 1000
-# Seconds. Polling promises less, and on a busy machine its thread must get its turn first.
-SETTLED = {"inotify": 0.11, "watchfiles": 0.11, "poll": 0.4}
+# Seconds. Polling promises less.
+SETTLED = {"inotify": 0.11, "watchfiles": 0.11, "poll": 0.35}
 
 # Rewrites a file in random chunks at random moments; prints each number that it left alone for a while, and the last.
 WRITER = """
@@ -85,6 +85,34 @@ class Numbers:
                 self.reader.source.put_back(change, delay)
 
 
+class Witness(threading.Thread):
+    """Another reader in this process, who simply reads all the time, and says what stayed long enough to be seen.
+
+    On a machine so busy that this process gets no turn for a tenth of a second, nobody in it could see a state that
+    lasts as long: the witness does not hold that against the watcher.
+    """
+
+    def __init__(self, path: Path, enough: float) -> None:
+        super().__init__()
+        self.path, self.enough = path, enough
+        self.settled: set[int] = set()
+        self.stopping = False
+
+    def run(self) -> None:
+        number, since = None, 0.0
+        while not self.stopping:
+            try:
+                found = json.loads(self.path.read_bytes())["number"]
+            except (OSError, ValueError):
+                found = None
+            now = time.monotonic()
+            if found != number:
+                number, since = found, now
+            elif number is not None and now - since >= self.enough:
+                self.settled.add(number)
+            time.sleep(0.004)
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("how", ["in place", "rename"])
 @pytest.mark.parametrize("way", WAYS)
@@ -92,13 +120,20 @@ def test_every_settled_state_of_a_file_rewritten_all_the_time(project, way, how)
     with reading(project, **WAYS[way]) as reader:
         numbers = Numbers(reader)
         command = [sys.executable, "-c", WRITER, str(project / A), how, str(REWRITES), "7", str(SETTLED[way])]
-        writer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
-        settled = [int(line) for line in writer.stdout.split()]
-        assert settled[-1] == REWRITES
+        witness = Witness(project / A, SETTLED[way] * 0.7)
+        witness.start()
+        try:
+            writer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+        finally:
+            witness.stopping = True
+            witness.join()
+        settled = {int(line) for line in writer.stdout.split()}
+        assert REWRITES in settled
+        assert settled & witness.settled
         reader.until(lambda: numbers.seen and numbers.seen[-1] == REWRITES, "the last state")
         reader.quiet()
         assert numbers.seen[-1] == REWRITES
-        assert not set(settled) - set(numbers.seen)
+        assert not (settled & witness.settled) - set(numbers.seen)
         assert not numbers.broken
         assert not reader.source.pending()
         # Never back in time, whatever was read twice.

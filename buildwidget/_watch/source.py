@@ -326,7 +326,7 @@ class ChangeSource:
             else:
                 self._tree.disarm()
         for path in list(missed)[:100]:
-            self._doubts[path] = now + 1.0
+            self._doubts.setdefault(path, now + 1.0)
 
     def _settle(self) -> None:
         """Scan what turned out to be another folder, and watch what is new."""

@@ -13,7 +13,7 @@ from . import checkpoint, lock, orchestration, project, runtime, workflow
 from .decode import MAX_BYTES, decode_object
 from .record import CheckpointError, ItemWarning, Record, Shape, Tally
 from .shapes import shape_of, shape_of_keys
-from .values import Reader
+from .values import Memo, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ __all__ = [
     "MAX_BYTES",
     "CheckpointError",
     "ItemWarning",
+    "Memo",
     "Record",
     "Shape",
     "Tally",
@@ -44,7 +45,7 @@ _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
 }
 
 
-def parse(path: str, raw: bytes, mtime: datetime) -> Record:
+def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> Record:
     """What a file says.
 
     Parameters
@@ -55,6 +56,8 @@ def parse(path: str, raw: bytes, mtime: datetime) -> Record:
         Its bytes.
     mtime
         Its modification time, aware: the last resort for a file that does not say when it was written.
+    memo
+        Items that were read before; makes it several times as fast when many files, or versions of one, say the same.
 
     Raises
     ------
@@ -62,17 +65,17 @@ def parse(path: str, raw: bytes, mtime: datetime) -> Record:
         If the bytes are not one JSON object, or neither the path nor the keys tell its shape. Nothing else is raised,
         whatever the bytes.
     """
-    return read(path, decode_object(path, raw), mtime)
+    return read(path, decode_object(path, raw), mtime, memo)
 
 
-def read(path: str, data: dict[str, Any], mtime: datetime) -> Record:
+def read(path: str, data: dict[str, Any], mtime: datetime, memo: Memo | None = None) -> Record:
     """The record of a file that is decoded already. ``data`` is not changed."""
     shape = shape_of_keys(data, shape_of(path))
     if shape is None:
         keys = ", ".join(repr(key[:40]) for key in list(data)[:5]) or "none"
         reason = f"no file of a build: it has none of the keys that tell its kind (its keys: {keys})"
         raise CheckpointError(path, reason, "$", "wrong_shape")
-    reader = Reader(path, mtime)
+    reader = Reader(path, mtime, memo)
     record = _READERS[shape](data, reader)
     record.warnings = reader.warnings
     return record

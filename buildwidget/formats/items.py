@@ -90,7 +90,7 @@ def components(reader: Reader, *sources: object) -> list[Component]:
     made: list[Component] = []
     for source in sources:
         for key, entry in listed(reader, source, "components"):
-            item = plain.component(reader, entry) or _component(reader, key, dict(entry))
+            item = reader.known(("component",), entry, plain.component) or _component(reader, key, dict(entry))
             if item is not None:
                 made.append(item)
     result = unique(reader, "component", made, lambda item: item.component_id)
@@ -153,7 +153,7 @@ def features(reader: Reader, *sources: object) -> list[Feature]:
     made: list[Feature] = []
     for source in sources:
         for key, entry in listed(reader, source, "features"):
-            item = plain.feature(reader, entry) or _feature(reader, key, dict(entry))
+            item = reader.known(("feature",), entry, plain.feature) or _feature(reader, key, dict(entry))
             if item is not None:
                 made.append(item)
     result = unique(reader, "feature", made, lambda item: item.feature_id)
@@ -218,8 +218,12 @@ def _checklist(reader: Reader, value: object) -> list[ChecklistTask]:
 def tasks(reader: Reader, value: object, kind: str, parent: str | None = None) -> list[Task]:
     """The tasks in a list, or in an object keyed by id; of two with one id the last."""
     made: list[Task] = []
+
+    def read(reader: Reader, entry: dict[str, Any]) -> Task | None:
+        return plain.task(reader, entry, kind, parent)
+
     for key, entry in listed(reader, value, "tasks"):
-        item = plain.task(reader, entry, kind, parent) or _task(reader, key, dict(entry), kind, parent)
+        item = reader.known((kind, parent), entry, read) or _task(reader, key, dict(entry), kind, parent)
         if item is not None:
             made.append(item)
     result = unique(reader, "task", made, lambda item: item.task_id)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, TypeVar
 
 from ..model import TsSource
 from .record import ItemWarning
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_NAME",
     "MAX_TEXT",
     "MAX_WARNINGS",
+    "Memo",
     "Reader",
     "as_dict",
     "as_list",
@@ -27,6 +29,8 @@ __all__ = [
     "parse_time",
     "time_of_name",
 ]
+
+T = TypeVar("T")
 
 MAX_NAME: Final = 1_000  # characters of a name, an id, a path
 MAX_TEXT: Final = 10_000  # characters of a description, an error, a text in the metadata
@@ -122,6 +126,33 @@ def shown(value: object) -> str:
     return text if len(text) <= 42 else text[:40] + "…" + text[-1:]
 
 
+class Memo:
+    """Items that were read before: of a file that is written again and again, little changes from one time to the next.
+
+    An item is never changed once it is made, so the same one may be given out again. What had a warning is not kept:
+    it is read, and warned of, each time.
+
+    Parameters
+    ----------
+    limit
+        The number of items to keep.
+    """
+
+    def __init__(self, limit: int = 20_000) -> None:
+        self._limit = limit
+        self._items: dict[tuple[object, ...], tuple[dict[str, Any], Any]] = {}
+
+    def get(self, key: tuple[object, ...], entry: dict[str, Any]) -> Any | None:
+        """The item that was made of an equal entry."""
+        known = self._items.get(key)
+        return known[1] if known is not None and known[0] == entry else None
+
+    def keep(self, key: tuple[object, ...], entry: dict[str, Any], item: Any) -> None:
+        """Remember an item."""
+        if len(self._items) < self._limit or key in self._items:
+            self._items[key] = (entry, item)
+
+
 class Reader:
     """Reads the values of one file and collects warnings about them.
 
@@ -131,10 +162,13 @@ class Reader:
         The file, relative to the project.
     mtime
         Its modification time, aware.
+    memo
+        Items that were read before, of this file or of others.
     """
 
-    def __init__(self, path: str, mtime: datetime) -> None:
+    def __init__(self, path: str, mtime: datetime, memo: Memo | None = None) -> None:
         self.path, self.mtime = path, mtime.astimezone(UTC)
+        self._memo = memo
         self.stem = path.rpartition("/")[2].removesuffix(".json")
         self._kind, self._id = "", ""
         self._warnings: list[ItemWarning] = []
@@ -146,6 +180,22 @@ class Reader:
         """At most `MAX_WARNINGS`, and one that counts the rest."""
         more = [ItemWarning("more_warnings", f"and {self._more} more")] if self._more else []
         return self._warnings + more
+
+    def known(
+        self, kind: tuple[object, ...], entry: dict[str, Any], read: Callable[[Reader, dict[str, Any]], T | None]
+    ) -> T | None:
+        """The item that ``read`` makes of an entry, or made of an equal one before; None if it is odd."""
+        name = entry.get("id")
+        if self._memo is None or type(name) is not str:
+            return read(self, entry)
+        key = (*kind, name)
+        found: T | None = self._memo.get(key, entry)
+        if found is None:
+            before = len(self._warnings) + self._more
+            found = read(self, entry)
+            if found is not None and len(self._warnings) + self._more == before:
+                self._memo.keep(key, entry, found)
+        return found
 
     def at(self, kind: str = "", id_: str = "") -> None:
         """From now on, warnings are about this item (none: about the file itself)."""
