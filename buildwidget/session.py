@@ -5,7 +5,7 @@ under one lock. Who runs it depends on where the session lives:
 
 - by default the watcher's own thread (any event loop, or none, may subscribe);
 - with ``open(loop=…)`` that loop runs the pump, so that callbacks and observers live where it lives. The watcher's
-  thread hands it each batch and waits 8 ms for it to begin. A loop that does not begin is blocked; then the thread
+  thread hands it each batch and waits 4 ms for it to begin. A loop that does not begin is blocked; then the thread
   pumps the batch itself, and goes on doing so until the loop answers again. Nothing waits for the loop, nothing is
   pumped twice.
 """
@@ -43,7 +43,7 @@ __all__ = ["BuildSession"]
 
 logger = logging.getLogger("buildwidget.session")
 
-GRACE: Final = 0.008  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
+GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
 CONTENT_LIMIT: Final = 64 * 1024  # bytes of context markdown carried in a message
 _MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})  # what a half-written file can look like
@@ -372,6 +372,9 @@ class BuildSession:
         path = change.path
         shape = formats.shape_of(path)
         try:
+            # Only what the watcher knows to be there is read: it would not tell of the end of anything else.
+            if change.change_type == "deleted":
+                raise FileNotFoundError(path)  # noqa: TRY301 (one place forgets it)
             odd = self._source.odd.get(path)
             if odd is not None:
                 raise CheckpointError(path, odd, code="not_a_file")  # noqa: TRY301 (one place makes the warning)
@@ -400,7 +403,7 @@ class BuildSession:
         if live or is_context(path):
             told = ev.FileChange(
                 file_path=path,
-                change_type="modified" if change.change_type == "deleted" else change.change_type,
+                change_type=change.change_type,
                 content=content,
                 size=stat.st_size,
                 modified=_utc(stat.st_mtime),
