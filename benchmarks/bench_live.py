@@ -4,7 +4,7 @@
 100 ms apart, at random moments. All clocks are the machine's: Python's ``time.time_ns``, and in the page the time
 origin corrected by the moment at which ``Date.now()`` ticks.
 
-The floor, measured in the same run: a ten-line anywidget to which the kernel's loop sends a message; no file at all.
+The peer, measured in the same run: a ten-line anywidget to which the kernel's loop sends a message; no file at all.
 """
 
 from __future__ import annotations
@@ -185,12 +185,12 @@ def note_taken(rows: Rows, batches: list[list[int]]) -> None:
 
 
 def floor(lab: Lab, page, count: int) -> Rows:
-    notebook = lab.open(page, [FLOOR, "import asyncio", f"await send({count})", "sent"])
+    notebook = lab.open(page, [FLOOR, f"task = asyncio.create_task(send({count}))"])
     notebook.run(0)
     page.wait_for_selector(".floor", state="attached")
     page.evaluate(RECORD, [".floor", page.evaluate(OFFSET)])
-    notebook.run(2)
-    page.wait_for_function("mark => window.benchRows[mark]?.painted", arg=f"{count - 1:06d}")
+    notebook.run(1)
+    page.wait_for_function("mark => window.benchRows[mark]?.painted", arg=f"{count - 1:06d}", timeout=count * 1000)
     rows: Rows = page.evaluate("() => window.benchRows")
     for mark, at in notebook.evaluate("sent").items():
         rows.setdefault(mark, {})["taken"] = rows[mark]["written"] = at / 1e6
@@ -203,7 +203,7 @@ def main(*, quick: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab, lab.browser() as page:
         bare = floor(lab, page, count)
         base = totals(bare, list(bare))
-        print(f"   floor, a bare message → painted, ms: {summary(base)}")
+        print(f"   peer, a bare message → painted, ms: {summary(base)}")
         project = Project(Path(folder) / "project")
         length = 7 if quick else 20
         notebook = lab.open(page, [WATCH, f"import time\ntime.sleep({length})", "time.sleep(0.7)"])
@@ -254,7 +254,7 @@ def main(*, quick: bool = False) -> None:
         print(f"   idle kernel:            {summary(a)}")
         print(
             f"     median {verdict(statistics.median(a), 12)}, p95 {verdict(quantile(a, 0.95), 25)}; "
-            f"{statistics.median(a) / statistics.median(base):.1f} × the floor"
+            f"{statistics.median(a) / statistics.median(base):.1f} × the peer"
         )
         print(f"   another cell sleeps:    {summary(b)}  shown {len(b)} of {len(busy)}")
         print(f"     median {verdict(statistics.median(b), 25)}, p95 {verdict(quantile(b, 0.95), 130)}")
@@ -265,7 +265,7 @@ def main(*, quick: bool = False) -> None:
         )
         note_taken(rows, batches)
         columns = [steps(bare, list(bare)), steps(rows, idle), steps(rows, busy), steps(rows, fresh)]
-        head = ["step, median / p95", "floor", "idle kernel", "other cell sleeps", "first 200 ms"]
+        head = ["step, median / p95", "peer", "idle kernel", "other cell sleeps", "first 200 ms"]
         lines = [[name, *(column[at] for column in columns)] for at, (name, _, _) in enumerate(STEPS)]
         print("   " + table(head, lines).replace("\n", "\n   "))
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import stat
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from .formats import MAX_BYTES, CheckpointError, Record, read
 from .formats.decode import decode_object
-from .formats.values import Reader
+from .formats.values import Reader, utc_of
 from .progress import calculate_completion_percentage, item_stats
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = [
     "CheckpointError",
@@ -189,7 +191,7 @@ def _bytes_of(path: str | os.PathLike[str]) -> tuple[bytes, datetime]:
     if len(raw) > MAX_BYTES:
         reason = f"the file has {about.st_size:,} bytes; at most {MAX_BYTES:,} are read"
         raise CheckpointError(os.fspath(path), reason, code="too_big")
-    return raw, datetime.fromtimestamp(about.st_mtime, UTC)
+    return raw, utc_of(about.st_mtime)
 
 
 def _components(record: Record) -> list[dict[str, Any]]:

@@ -25,8 +25,20 @@ import msgspec
 
 from . import progress as pg
 from .formats.record import Record, Shape, Tally
-from .model import BuildStatus, BuildWarning, Checkpoint, Component, Counts, Feature, Phase, Progress, Session, Status
-from .state import KINDS, Delta
+from .model import (
+    BuildStatus,
+    BuildWarning,
+    Checkpoint,
+    Component,
+    Counts,
+    Feature,
+    Phase,
+    Progress,
+    Runtime,
+    Session,
+    Status,
+)
+from .state import CHECKPOINT_WINDOW, KINDS, WARNING_WINDOW, Delta, checkpoint_key
 
 __all__ = ["Merge"]
 
@@ -69,6 +81,7 @@ class Merge:
         self._files: Counter[str] = Counter()
         self._warnings: dict[str, dict[str, str]] = {}
         self._failures: dict[str, BuildWarning] = {}
+        self._had_runtime = False
 
     # -- in -------------------------------------------------------------------------------------------------------
 
@@ -102,8 +115,6 @@ class Merge:
                 continue
             rebuilt = True
             self._reindex(path, old, said)
-            if said is not None and said.runtime is not None:
-                delta.runtime = said.runtime
             self._contribute(path, said, touched)
             self._warn(path, said, delta)
         if rebuilt:
@@ -112,7 +123,31 @@ class Merge:
             self._resolve(key, delta)
         delta.items.sort(key=_order)
         delta.progress, delta.session = self._overall()
+        delta.runtime = self._runtime()
+        self._refill(delta)
         return delta
+
+    def failed(self, path: str) -> bool:
+        """Whether this file could not be read when it was last looked at."""
+        return path in self._failures
+
+    def _runtime(self) -> Runtime | None:
+        """What the newest file says of the runtime; an empty record when no file says so any more."""
+        newest = next((r.runtime for r in reversed(self._of(Shape.RUNTIME)) if r.runtime), None)
+        self._had_runtime = self._had_runtime or newest is not None
+        return newest or (Runtime() if self._had_runtime else None)
+
+    def _refill(self, delta: Delta) -> None:
+        """Offer again what the fold's windows had no room for, when there is room. `BuildState.diff` drops the rest."""
+        if any(over for _, over in delta.warnings):
+            known = list(self._failures.values())
+            for path, found in self._warnings.items():
+                known += [BuildWarning(file_path=path, code=code, message=text) for code, text in found.items()]
+            known.sort(key=lambda w: (w.file_path, w.code))
+            told = {(w.file_path, w.code) for w, _ in delta.warnings}
+            delta.warnings += [(w, False) for w in known[:WARNING_WINDOW] if (w.file_path, w.code) not in told]
+        if any(kind == "checkpoint" for kind, _ in delta.removed):
+            delta.items += sorted(self._merged["checkpoint"].values(), key=checkpoint_key)[-CHECKPOINT_WINDOW:]
 
     def _clear_failure(self, path: str, delta: Delta, but: str | None = None) -> None:
         failure = self._failures.pop(path, None)
@@ -187,8 +222,8 @@ class Merge:
             new_keys.add(key)
             voices = self._said.setdefault(key, {})
             before = voices.get(source)
-            if before is None or before.item != item:
-                assert record is not None
+            assert record is not None
+            if before is None or before.item != item or (before.time, before.rank) != (record.time, rank):
                 voices[source] = _Said(record.time, rank, source, item)
                 touched.add(key)
         for key in old_keys - new_keys:
@@ -370,6 +405,8 @@ def _overlay(older: Any, newer: Any) -> Any:
             said[name] = {**older.metadata, **value}
         elif value not in _UNSAID:
             said[name] = value
+        elif name == "error" and has_status and newer.status != older.status:
+            said[name] = None  # an error goes with the status that it explains
     return msgspec.structs.replace(older, **said)
 
 

@@ -17,10 +17,11 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,7 @@ from ._watch.source import ChangeSource
 from .formats.record import CheckpointError, Record
 from .log import EventLog, Logged
 from .merge import Merge
-from .model import BuildWarning, State
+from .model import BuildStatus, BuildWarning, State
 from .state import BuildState, Delta, is_context
 
 __all__ = ["BuildSession"]
@@ -71,11 +72,11 @@ class BuildSession:
     def __init__(
         self, project_root: str | Path, *, session_id: str | None = None, poll: bool | None = None, **options: Any
     ) -> None:
-        self.root = Path(project_root).expanduser().absolute()
-        self.session_id = session_id or self.root.name or "build"
+        self.root = Path(os.path.abspath(Path(project_root).expanduser()))
+        self.session_id = session_id or _text(self.root.name) or "build"
         self.log = EventLog(secrets.token_hex(8))
         self._state = BuildState()
-        self._merge = Merge(self.root.name)
+        self._merge = Merge(_text(self.root.name))
         self.lock = threading.RLock()  # held while state and log change; take it to see both at one moment
         self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
         self._retry = Retry()
@@ -87,7 +88,7 @@ class BuildSession:
         self._begun = threading.Event()
         self._responsive = True
         self._probing = False
-        self._opened = self._closed = False
+        self._opened = self._closed = self._loaded = False
         self._stamp: datetime | None = None
         self._wakers: WeakSet[_Waker] = WeakSet()
 
@@ -120,7 +121,7 @@ class BuildSession:
 
     async def __aenter__(self) -> Self:
         self.open()
-        await self._first_scan()
+        await self.wait_loaded()
         return self
 
     async def __aexit__(
@@ -128,8 +129,8 @@ class BuildSession:
     ) -> None:
         self.close()
 
-    async def _first_scan(self) -> None:
-        """Wait until what was there at the start has been read."""
+    async def wait_loaded(self) -> None:
+        """Wait until what was there at the start has been read. Under asyncio or trio."""
         waker = self.waker()
         while not self.loaded and not self._closed:
             waker.clear()
@@ -150,7 +151,10 @@ class BuildSession:
     @property
     def loaded(self) -> bool:
         """Whether everything that was there at the start has been read."""
-        return self._source.ready.is_set() and not self._source.pending()
+        if not self._loaded and self._source.ready.is_set():
+            # What waits for its time later is a log that grows; a torn file is waited for.
+            self._loaded = self._source.due_in() != 0.0 and not len(self._retry)
+        return self._loaded
 
     @property
     def busy(self) -> bool:
@@ -178,6 +182,11 @@ class BuildSession:
     def seq(self) -> int:
         """The number of the newest message."""
         return self._state.seq
+
+    @property
+    def status(self) -> BuildStatus:
+        """The status of the build."""
+        return self._state.session.status
 
     def snapshot(self) -> State:
         """The whole present state."""
@@ -268,7 +277,7 @@ class BuildSession:
         self._probing = False
         self._responsive = True
         self._begun.set()
-        self._pump()
+        self._pump(patience=0.002)
 
     def probe(self) -> None:
         """Ask the loop for a sign of life; `busy` says later whether it gave one."""
@@ -280,18 +289,21 @@ class BuildSession:
             self._post(self._loop)
 
     def _tick(self) -> None:
-        if self._loop is not None and not self._responsive and self._source.pending():
-            self._pump()
+        if self._source.due_in() == 0.0:  # the pump gave way to somebody who held the lock for another reason
+            if self._loop is None or not self._responsive:
+                self._pump()
+            elif not self._probing:
+                self._post(self._loop)
         for callback in list(self._tickers):
             try:
                 callback()
             except Exception:
                 logger.exception("a tick callback failed")
 
-    def _pump(self) -> None:
-        """Work off what is pending, unless somebody else is doing so: then he will see it too."""
+    def _pump(self, patience: float = 0.05) -> None:
+        """Work off what is pending. Who holds the lock for longer than ``patience`` is waited for by `_tick`."""
         while self._source.due_in() == 0.0 and not self._closed:
-            if not self.lock.acquire(blocking=False):
+            if not self.lock.acquire(timeout=patience):
                 return
             try:
                 self._drain()
@@ -300,17 +312,21 @@ class BuildSession:
 
     def _drain(self) -> None:
         """One batch: read, parse, merge, number, log, tell. The lock is held."""
-        while changes := self._source.take():
-            try:
-                self._batch(changes)
-            except Exception:
-                logger.exception("a batch of %d changes failed", len(changes))
+        while True:
+            with _uninterrupted():
+                changes = self._source.take()
+                if not changes:
+                    return
+                try:
+                    self._batch(changes)
+                except Exception:
+                    logger.exception("a batch of %d changes failed", len(changes))
 
     def _batch(self, changes: list[FileChange]) -> None:
         said: list[tuple[str, Record | BuildWarning | None]] = []
         files: list[ev.FileChange] = []
         newest: float | None = None
-        live = self._source.ready.is_set()
+        live = self._loaded
         for change in changes:
             if change.change_type != "deleted" and self._hold_back(change):
                 continue
@@ -327,11 +343,13 @@ class BuildSession:
             return
         delta = self._merge.update(said) if said else Delta()
         delta.files = files
-        self._emit(delta, newest)
+        self._emit(delta, newest, live=live)
 
-    def _emit(self, delta: Delta, newest: float | None = None) -> None:
+    def _emit(self, delta: Delta, newest: float | None = None, *, live: bool = False) -> None:
         """Number what differs, log it, fold it in, tell everyone. The lock is held."""
-        events = self._state.diff(delta, session_id=self.session_id, now=self._time(newest))
+        for row in self.log.since(self._state.seq) or ():  # a batch that was cut short (out of memory) goes on here
+            self._state.apply(row.event)
+        events = self._state.diff(delta, session_id=self.session_id, now=self._time(newest, live))
         if not events:
             return
         rows = self.log.extend(events)
@@ -344,12 +362,15 @@ class BuildSession:
                 logger.exception("a listener failed")
         self._notify()
 
-    def _time(self, mtime: float | None) -> datetime:
-        """The time of a batch: of its newest file, never in the future and never before an earlier batch."""
+    def _time(self, mtime: float | None, live: bool) -> datetime:
+        """The time of a batch: of its newest file, never in the future and never before an earlier batch.
+
+        An old file that is moved into place while we watch is news of this moment.
+        """
         now = datetime.now(UTC)
         stamp = now if mtime is None else min(now, _utc(mtime))
         if self._stamp is not None and stamp < self._stamp:
-            stamp = self._stamp
+            stamp = now if live else self._stamp
         self._stamp = stamp
         return stamp
 
@@ -370,6 +391,7 @@ class BuildSession:
     ) -> tuple[Record | BuildWarning | None, ev.FileChange | None, float] | None:
         """What one file says now; None if it must be read again later."""
         path = change.path
+        name = _text(path)  # what messages say; `path` is what the system calls it
         shape = formats.shape_of(path)
         try:
             # Only what the watcher knows to be there is read: it would not tell of the end of anything else.
@@ -380,7 +402,7 @@ class BuildSession:
                 raise CheckpointError(path, odd, code="not_a_file")  # noqa: TRY301 (one place makes the warning)
             if shape is not None:
                 data, stat = read_file(self.root, path, formats.MAX_BYTES)
-                record: Any = formats.parse(path, data, _utc(stat.st_mtime), self._memo)
+                record: Any = formats.parse(name, data, _utc(stat.st_mtime), self._memo)
                 content = None
             else:
                 content, stat = self._look(path)
@@ -388,8 +410,9 @@ class BuildSession:
         except FileNotFoundError:
             self._retry.settled(path)
             self._log_seen.pop(path, None)
-            gone = ev.FileChange(file_path=path, change_type="deleted")
-            return (None if shape else _NOTHING, gone if live or is_context(path) else None, time.time())
+            gone = ev.FileChange(file_path=name, change_type="deleted")
+            forget = shape is not None or self._merge.failed(name)
+            return (None if forget else _NOTHING, gone if live or is_context(path) else None, time.time())
         except (Torn, CheckpointError, OSError) as error:
             if isinstance(error, Torn) or getattr(error, "code", None) in _MAYBE_TORN:
                 delay = self._retry.failed(path, time.monotonic(), self._fingerprint(path))
@@ -397,12 +420,13 @@ class BuildSession:
                     self._source.put_back(change, delay)
                     return None
             self._retry.settled(path)
-            return (_warning(path, error), None, time.time()) if shape else None
+            tell = shape is not None or path in self._source.odd
+            return (_warning(name, error), None, time.time()) if tell else None
         self._retry.settled(path)
         told = None
         if live or is_context(path):
             told = ev.FileChange(
-                file_path=path,
+                file_path=name,
                 change_type=change.change_type,
                 content=content,
                 size=stat.st_size,
@@ -436,7 +460,15 @@ def _mtime(path: Path) -> float | None:
 
 
 def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # a mtime outside of the years 1 to 9999 says nothing
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _text(name: str) -> str:
+    """A file name as text: bytes that are no UTF-8 come from the system as halves of surrogate pairs."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 _NOTHING: Any = object()  # a file that no reader is interested in
@@ -452,6 +484,26 @@ def _warning(path: str, error: Exception) -> BuildWarning:
         return BuildWarning(file_path=path, code="unreadable", message="permission denied; make it readable")
     reason = getattr(error, "strerror", None) or type(error).__name__
     return BuildWarning(file_path=path, code="unreadable", message=f"it cannot be read: {reason}")
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Generator[None]:
+    """Hold Ctrl-C back: a KeyboardInterrupt in the middle of a batch would leave merge, log and state at odds."""
+    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
+        yield
+        return
+    caught: list[tuple[int, Any]] = []
+
+    def note(number: int, frame: Any) -> None:
+        caught.append((number, frame))
+
+    before: Any = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            before(*caught[0])
 
 
 class _Subscription:

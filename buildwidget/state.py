@@ -24,6 +24,7 @@ __all__ = [
     "WARNING_WINDOW",
     "BuildState",
     "Delta",
+    "checkpoint_key",
     "fold",
     "is_context",
 ]
@@ -65,7 +66,8 @@ def is_context(path: str) -> bool:
     return path.startswith(".buildrunner/context/") and path.endswith(".md")
 
 
-def _checkpoint_key(checkpoint: model.Checkpoint) -> tuple[datetime, str]:
+def checkpoint_key(checkpoint: model.Checkpoint) -> tuple[datetime, str]:
+    """What checkpoints are sorted by: their time, then their id."""
     return (checkpoint.created_at or _EPOCH, checkpoint.checkpoint_id)
 
 
@@ -94,7 +96,7 @@ class BuildState:
             "phase": {p.phase_id: p for p in s.phases},
             "checkpoint": {c.checkpoint_id: c for c in s.checkpoints},
         }
-        self._oldest_first = sorted(map(_checkpoint_key, s.checkpoints))
+        self._oldest_first = sorted(map(checkpoint_key, s.checkpoints))
         self._context = {c.file_path: c for c in s.context}
         self._warnings = {(w.file_path, w.code): w for w in s.warnings}
         self._tail = list(s.terminal.tail)
@@ -147,14 +149,14 @@ class BuildState:
         checkpoints, order = self._items["checkpoint"], self._oldest_first
         self._forget_checkpoint(item.checkpoint_id)
         checkpoints[item.checkpoint_id] = item
-        insort(order, _checkpoint_key(item))
+        insort(order, checkpoint_key(item))
         if len(order) > CHECKPOINT_WINDOW:
             del checkpoints[order.pop(0)[1]]
 
     def _forget_checkpoint(self, checkpoint_id: str) -> None:
         old = self._items["checkpoint"].pop(checkpoint_id, None)
         if old is not None:
-            del self._oldest_first[bisect_left(self._oldest_first, _checkpoint_key(old))]
+            del self._oldest_first[bisect_left(self._oldest_first, checkpoint_key(old))]
 
     def _apply_warning(self, event: ev.Warning_) -> None:
         key = (event.file_path, event.code)
@@ -222,15 +224,16 @@ class BuildState:
             out.append(cls(**fields, seq=self.seq + len(out) + 1, **common))
 
         asdict = msgspec.structs.asdict
-        for item in delta.items:
-            kind, id_field, cls = KINDS[type(item)]
-            if self._items[kind].get(getattr(item, id_field)) != item:
-                emit(cls, asdict(item))
+        # Removals first: what they leave room for may follow.
         for kind, item_id in delta.removed:
             bucket: dict[str, Any] = self._context if kind == "context" else self._items[kind]
             # A checkpoint may have left the window: that it is gone is news all the same.
             if item_id in bucket or kind == "checkpoint":
                 emit(ev.Removed, {"kind": kind, "id": item_id})
+        for item in delta.items:
+            kind, id_field, cls = KINDS[type(item)]
+            if self._items[kind].get(getattr(item, id_field)) != item:
+                emit(cls, asdict(item))
         for change in delta.files:
             out.append(msgspec.structs.replace(change, seq=self.seq + len(out) + 1, **common))
         for warning, cleared in delta.warnings:

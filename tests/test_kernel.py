@@ -309,6 +309,50 @@ def test_the_picture_is_renewed_when_the_build_ends(kernel: Kernel, project: Pro
     assert "application/vnd.jupyter.widget-view+json" in data
 
 
+def test_sessions_are_shared_only_by_those_who_want_the_same(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    kernel.run(f"again = bw.watch({str(project.root)!r}); polled = bw.watch({str(project.root)!r}, poll=True)")
+    assert kernel.run("print(again.session is w.session, polled.session is w.session, polled.session.watching)") == (
+        "True False poll\n"
+    )
+    kernel.run(
+        "import threading\n"
+        f"t = threading.Thread(target=lambda: globals().update(other=bw.watch({str(project.root)!r})))\n"
+        "t.start(); t.join()\nother.close(); polled.close(); again.close()"
+    )
+    assert kernel.run("print(w.session.closed)") == "False\n"
+
+
+def test_a_widget_that_cannot_be_made_leaves_nothing(kernel: Kernel, project: Project) -> None:
+    code = (
+        f"try:\n    bw.watch({str(project.root)!r}, height=None)\nexcept Exception as e:\n    print(type(e).__name__)"
+    )
+    kernel.run("import buildwidget as bw, threading")
+    assert kernel.run(code) == "TraitError\n"
+    assert kernel.run("print(sum('buildwidget' in t.name for t in threading.enumerate()))") == "0\n"
+
+
+def test_a_path_from_below(kernel: Kernel, project: Project) -> None:
+    kernel.run(f"import os, buildwidget as bw; here = os.getcwd(); os.chdir({str(project.dir)!r})")
+    try:
+        assert kernel.run("print(bw.watch('.'), bw.watch('..'))") == "BuildWidget('shop') BuildWidget('shop')\n"
+    finally:
+        kernel.run("os.chdir(here)")
+
+
+def test_outside_of_a_loop_callbacks_are_called_all_the_same(kernel: Kernel, project: Project) -> None:
+    kernel.run("import buildwidget as bw, threading, time\ngot = []")
+    kernel.run(
+        f"def make():\n    global w\n    w = bw.watch({str(project.root)!r})\n"
+        "    w.on('component_update', lambda e: got.append(e.progress))\n"
+        "t = threading.Thread(target=make); t.start(); t.join()"
+    )
+    project.checkpoint(components=[component("api", 64)])
+    until(lambda: kernel.run("print(got)") == "[64.0]\n")
+    said = kernel.run("async def f(e): pass\ntry:\n    w.on('*', f)\nexcept RuntimeError as e:\n    print(e)")
+    assert "outside of an event loop" in said
+
+
 def test_the_magic(kernel: Kernel, project: Project) -> None:
     kernel.run("%load_ext buildwidget")
     assert "--height" in kernel.run("%buildwatch --help")

@@ -18,6 +18,7 @@ from buildwidget.model import (
     Component,
     Feature,
     Phase,
+    Runtime,
     State,
     Status,
     Task,
@@ -227,6 +228,62 @@ def test_the_end_of_a_phase_is_not_the_end_of_the_build() -> None:
     assert build.state.session.status is BuildStatus.IN_PROGRESS
     build.say(checkpoint("c", 3, components=[done], phase="build_1_start"))
     assert build.state.session.status is BuildStatus.COMPLETED
+
+
+def test_a_newer_word_that_says_the_same_is_newer_all_the_same() -> None:
+    """Else the state would depend on the order in which the files were read."""
+    path = ".buildrunner/features.json"
+    working = Feature(feature_id="f", status=Status.IN_PROGRESS, status_raw="active", progress=40.0)
+    done = Feature(feature_id="f", status=Status.COMPLETED, status_raw="done", progress=100.0)
+    said = [
+        checkpoint("a", 0, features=[working]),
+        (path, record(path, Shape.FEATURES, 5, features=[done])),
+        checkpoint("b", 10, features=[working]),
+    ]
+    live, cold = Build(), Build()
+    for change in said:
+        live.say(change)
+    cold.say(*said)
+    assert live.state.features == cold.state.features == [working]
+
+
+def test_the_runtime_is_that_of_the_newest_file_and_goes_with_the_last() -> None:
+    build = Build()
+    new, old = ".buildrunner/checkpoints/a.json", ".buildrunner/checkpoints/b.json"
+    build.say(
+        (new, record(new, Shape.RUNTIME, 2, runtime=Runtime(runtime="new"))),
+        (old, record(old, Shape.RUNTIME, 1, runtime=Runtime(runtime="old"))),
+    )
+    assert build.state.runtime == Runtime(runtime="new")
+    build.say((new, None))
+    assert build.state.runtime == Runtime(runtime="old")
+    build.say((old, None))
+    assert build.state.runtime == Runtime()
+
+
+def test_an_error_goes_with_its_status() -> None:
+    build = Build()
+    path = ".buildrunner/features.json"
+    failed = Feature(feature_id="f", status=Status.ERROR, status_raw="failed", error="boom")
+    build.say((path, record(path, Shape.FEATURES, 1, features=[failed])))
+    build.say(checkpoint("a", 2, features=[Feature(feature_id="f", status=Status.ERROR, status_raw="error")]))
+    assert build.state.features[0].error == "boom"
+    done = Feature(feature_id="f", status=Status.COMPLETED, status_raw="done", progress=100.0)
+    build.say(checkpoint("b", 3, features=[done]))
+    assert build.state.features[0].error is None
+
+
+def test_what_had_no_room_in_a_window_is_shown_when_there_is_room() -> None:
+    build = Build()
+    paths = [f".buildrunner/checkpoints/{n:03d}.json" for n in range(250)]
+    build.say(*((p, BuildWarning(file_path=p, code="empty", message="is empty")) for p in paths))
+    assert len(build.state.warnings) == 200
+    build.say(*((p, None) for p in paths[:245]))
+    assert [w.file_path for w in build.state.warnings] == paths[245:]
+    made = [checkpoint(f"cp{n:03d}", n) for n in range(250)]
+    build.say(*made)
+    build.say(*((path, None) for path, _ in made[100:]))
+    assert len(build.state.checkpoints) == build.state.session.counts.checkpoints == 100
 
 
 def test_start_and_end() -> None:

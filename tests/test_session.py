@@ -140,6 +140,112 @@ def test_what_is_no_file_warns(project: Project, session: BuildSession) -> None:
     assert not session.snapshot().session.counts.checkpoints - 1
 
 
+def test_a_folder_that_leads_outside_warns_until_it_is_mended(tmp_path: Path) -> None:
+    project = Project(tmp_path / "shop", make=False)
+    project.dir.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (project.dir / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    session = BuildSession(project.root).open()
+    try:
+        [warning] = until(lambda: session.snapshot().warnings)
+        assert warning.file_path == ".buildrunner/checkpoints"
+        (project.dir / "checkpoints").unlink()
+        project.checkpoint(components=[component("api", 5)])
+        until(lambda: progress_of(session) == 5.0 and not session.snapshot().warnings)
+    finally:
+        session.close()
+
+
+def test_a_name_that_is_no_text_takes_nothing_with_it(tmp_path: Path) -> None:
+    project = Project(tmp_path / os.fsdecode(b"sh\xffop"))
+    project.checkpoint(components=[component("api", 5)])
+    (project.dir / "checkpoints" / os.fsdecode(b"bad\xff.json")).write_text("[]")
+    session = BuildSession(project.root).open()
+    try:
+        until(lambda: progress_of(session) == 5.0 and session.snapshot().warnings)
+        assert session.snapshot().warnings[0].file_path == ".buildrunner/checkpoints/bad\\udcff.json"
+        assert_log_is_the_state(session)
+    finally:
+        session.close()
+
+
+def test_a_time_that_no_calendar_has_takes_nothing_with_it(project: Project, session: BuildSession) -> None:
+    odd = project.checkpoint("odd", components=[component("odd", 1)], timestamp="2026-03-01T08:00:00")
+    try:
+        os.utime(odd, (1e12, 1e12))
+    except (OverflowError, OSError):
+        pytest.fail("this file system takes no such time; the test needs another one")
+    project.checkpoint(components=[component("api", 5)])
+    session.open()
+    until(lambda: progress_of(session) == 5.0)
+    assert session.snapshot().session.counts.checkpoints == 2
+
+
+def test_a_change_is_shown_though_somebody_held_the_lock(project: Project, session: BuildSession) -> None:
+    session.open()
+    until(lambda: session.loaded)
+    with session.lock:
+        project.checkpoint(components=[component("api", 5)])
+        time.sleep(0.2)  # longer than the pump is patient
+        held = session.seq
+    until(lambda: progress_of(session) == 5.0, 2)
+    assert session.seq > held
+
+
+def test_an_interrupt_in_the_middle_loses_nothing(project: Project) -> None:
+    """Ctrl-C at a random moment of a refresh: the next one has everything."""
+    project.checkpoint(components=[component(f"c{n}", n % 100) for n in range(2000)])
+    code = textwrap.dedent(
+        """
+        import os, random, signal, sys, threading, time
+        from buildwidget.session import BuildSession
+        for n in range(8):
+            session = BuildSession(sys.argv[1])
+            session._opened = True  # nobody but this thread reads
+            timer = threading.Timer(random.random() * 0.06, os.kill, (os.getpid(), signal.SIGINT))
+            timer.start()
+            try:
+                session.refresh()
+                timer.join()
+            except KeyboardInterrupt:
+                pass
+            try:
+                time.sleep(0.1)
+            except KeyboardInterrupt:
+                pass
+            session.refresh()
+            assert len(session.snapshot().components) == 2000, (n, len(session.snapshot().components))
+        print("fine")
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(project.root)], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_an_old_file_moved_into_place_is_news(project: Project, session: BuildSession) -> None:
+    session.open()
+    until(lambda: session.loaded)
+    before = time.time()
+    old = project.write("draft.tmp", {"id": "cp", "timestamp": "2026-03-01T09:00:00", "status": "created"})
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    os.replace(old, project.dir / "checkpoints" / "cp.json")
+    until(lambda: session.snapshot().checkpoints)
+    updated = session.snapshot().updated_at
+    assert updated is not None
+    assert updated.timestamp() >= before - 1
+
+
+def test_a_log_that_grows_does_not_keep_it_loading(project: Project, session: BuildSession) -> None:
+    session.open()
+    until(lambda: session.loaded)
+    for n in range(5):
+        project.write("logs/build.log", f"line {n}\n" * (n + 1))
+        session.refresh()
+        assert session.loaded
+
+
 def test_the_time_of_an_old_build_is_its_own(project: Project, session: BuildSession) -> None:
     path = project.checkpoint(components=[component("api", 100, "completed")])
     for entry in (path, path.parent, project.dir):

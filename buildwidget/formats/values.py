@@ -28,6 +28,7 @@ __all__ = [
     "is_list",
     "parse_time",
     "time_of_name",
+    "utc_of",
 ]
 
 T = TypeVar("T")
@@ -110,6 +111,14 @@ def time_of_name(name: str) -> datetime | None:
         return datetime.strptime(day + clock + fraction.ljust(6, "0"), "%Y%m%d%H%M%S%f").astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def utc_of(seconds: float) -> datetime:
+    """The time of a file as the system gives it, in UTC; 1970 for one that no `datetime` holds, which says nothing."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # outside of the years 1 to 9999, or no number
+        return datetime.fromtimestamp(0, UTC)
 
 
 def shown(value: object) -> str:

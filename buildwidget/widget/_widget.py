@@ -20,6 +20,7 @@ import msgspec
 import traitlets as t
 
 from .. import __version__, frames
+from ..events import SessionUpdate, Snapshot
 from ..log import Logged
 from ..model import BuildStatus, State
 from ..session import BuildSession
@@ -84,6 +85,7 @@ class BuildWidget(anywidget.AnyWidget):
     """
 
     _esm = _front_end()
+    _gone = True  # until it is made
 
     _snapshot = t.Bytes(b"").tag(sync=True)  # JSON of epoch, seq and state: what a reloaded page starts from
     _meta = t.Dict().tag(sync=True)
@@ -102,27 +104,23 @@ class BuildWidget(anywidget.AnyWidget):
     ) -> None:
         self._loop = _running_loop()
         self._owned = session is None
-        self._session = session or _sessions.open(Path(path), self._loop, poll)
-        shown = str(self._session.root)
-        home = str(Path.home())
-        if shown.startswith(home + os.sep):
-            shown = "~" + shown[len(home) :]
+        self._session = session.open(self._loop) if session else _sessions.open(Path(path), self._loop, poll)
         self._callbacks: list[tuple[str, Callable[[Any], Any]]] = []
         self._display_id: str | None = None
         self._renewed = self._touched = 0.0
         self._kept = (-SNAPSHOT_EVERY, -1)  # when the snapshot trait was set, and to which seq
         self._keeping = False
         self._was_final = False
-        self._gone = False
-        if self._owned:
+        try:
             self._wait_loaded(FIRST_LOOK)
-        seq, state = self._session.snapshot_at()
-        super().__init__(
-            height=height,
-            filter=filter,
-            _meta={"path": shown, "version": __version__},
-            _snapshot=self._packed(seq, state),
-        )
+            seq, state = self._session.snapshot_at()
+            meta = {"path": _shown(self._session.root), "version": __version__}
+            super().__init__(height=height, filter=filter, _meta=meta, _snapshot=self._packed(seq, state))
+        except BaseException:
+            if self._owned:
+                _sessions.release(self._session)
+            raise
+        self._gone = False
         self._kept = (time.monotonic(), seq)
         self._was_final = state.session.status in FINAL
         self._outbox = Outbox(self._session, self.send)
@@ -229,6 +227,9 @@ class BuildWidget(anywidget.AnyWidget):
         ------
         ValueError
             If there is no such message type.
+        RuntimeError
+            If the widget was made outside of an event loop and the callback is a coroutine function: nothing could
+            run it. A plain one is called in the watching thread then.
         """
         if event_type != "*" and event_type not in EVENT_TYPES:
             raise ValueError(f"no message type {event_type!r}; there are: *, {', '.join(sorted(EVENT_TYPES))}")
@@ -239,6 +240,8 @@ class BuildWidget(anywidget.AnyWidget):
                 return function
 
             return decorate
+        if self._loop is None and asyncio.iscoroutinefunction(callback):
+            raise RuntimeError("this widget was made outside of an event loop: only plain functions can be called")
         entry = (event_type, callback)
         self._callbacks.append(entry)
         return lambda: self._callbacks.remove(entry) if entry in self._callbacks else None
@@ -266,20 +269,21 @@ class BuildWidget(anywidget.AnyWidget):
             raise ValueError(f"no status {sorted(unknown)}; there are: {', '.join(s.value for s in BuildStatus)}")
 
         def reached() -> str | None:
-            now = self._session.snapshot().session.status
+            now = self._session.status
             if now.value in wanted:
                 return now.value
-            if now in FINAL and self._session.loaded:
+            if now in FINAL:
                 raise BuildEndedError(now, sorted(wanted))
             return None
 
         try:
             async with asyncio.timeout(timeout):
+                await self._session.wait_loaded()  # half of the files may say something else than all of them
                 start = self._session.seq
                 if (now := reached()) is not None:
                     return now
-                async for _ in self._session.subscribe(since=start):
-                    if (now := reached()) is not None:
+                async for event in self._session.subscribe(since=start):
+                    if isinstance(event, SessionUpdate | Snapshot) and (now := reached()) is not None:
                         return now
         except TimeoutError:
             raise TimeoutError(f"the build was not {' or '.join(sorted(wanted))} within {timeout:g} s") from None
@@ -292,6 +296,7 @@ class BuildWidget(anywidget.AnyWidget):
         wait = self._outbox.offer()
         loop = self._loop
         if loop is None:
+            self._call_back(rows)
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed
             if self._callbacks:
@@ -517,12 +522,17 @@ def watch(
     ------
     NotADirectoryError
         If ``path`` is a file.
+    ValueError
+        If ``path`` cannot be a path.
     """
-    root = Path(path).expanduser()
-    if root.exists() and not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file; give the project's folder, the one that holds .buildrunner")
+    try:
+        root = Path(os.path.abspath(Path(path).expanduser()))
+        if root.exists() and not root.is_dir():
+            raise NotADirectoryError(f"{root} is a file; give the project's folder, the one that holds .buildrunner")
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path!r} is no path of a folder: {error}") from None
     if root.name == ".buildrunner":
-        root = root.absolute().parent
+        root = root.parent
     made = BuildWidget(root, height=height, filter=filter, poll=poll)
     _cells.replace(_cell_id(), made)
     return made
@@ -532,26 +542,27 @@ class _Sessions:
     """One session for each project, however many widgets show it."""
 
     def __init__(self) -> None:
-        self._open: dict[Path, tuple[BuildSession, int]] = {}
+        self._open: dict[tuple[Path, bool | None, int], tuple[BuildSession, int]] = {}
         self._lock = threading.Lock()
 
     def open(self, root: Path, loop: asyncio.AbstractEventLoop | None, poll: bool | None) -> BuildSession:
-        key = root.expanduser().absolute()
+        key = (Path(os.path.abspath(root.expanduser())), poll, id(loop))
         with self._lock:
             session, users = self._open.get(key, (None, 0))
             if session is None or session.closed or session.loop is not loop:
-                session, users = BuildSession(key, poll=poll).open(loop), 0
+                session, users = BuildSession(key[0], poll=poll).open(loop), 0
             self._open[key] = (session, users + 1)
             return session
 
     def release(self, session: BuildSession) -> None:
         with self._lock:
-            known, users = self._open.get(session.root, (None, 0))
-            if known is session and users > 1:
-                self._open[session.root] = (session, users - 1)
-                return
-            if known is session:
-                del self._open[session.root]
+            key = next((k for k, (known, _) in self._open.items() if known is session), None)
+            if key is not None:
+                users = self._open[key][1]
+                if users > 1:
+                    self._open[key] = (session, users - 1)
+                    return
+                del self._open[key]
         session.close()
 
 
@@ -606,6 +617,14 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _shown(root: Path) -> str:
+    """A path as people read it: with ``~``, and without what is no text."""
+    shown, home = str(root), str(Path.home())
+    if shown.startswith(home + os.sep):
+        shown = "~" + shown[len(home) :]
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def _thread_of(loop: asyncio.AbstractEventLoop) -> int | None:

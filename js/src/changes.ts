@@ -20,6 +20,7 @@ export interface Changes {
   selection: boolean;
   filter: boolean;
   layout: boolean;
+  notices: boolean;
 }
 
 export function noChanges(): Changes {
@@ -40,5 +41,6 @@ export function noChanges(): Changes {
     selection: false,
     filter: false,
     layout: false,
+    notices: false,
   };
 }

@@ -2,6 +2,7 @@
 // of the other side. No view knows how the messages travel.
 
 import type { Changes } from "./changes";
+import { Notices, type NoticeLevel } from "./notices";
 import type { Event, State } from "./protocol";
 import { Store } from "./store";
 
@@ -12,6 +13,8 @@ export interface Actions {
   select(ids: readonly string[]): void;
   filter(text: string): void;
   refresh(): void;
+  /** Somebody is at work in a view. */
+  touch(): void;
 }
 
 export interface Meta {
@@ -29,6 +32,8 @@ const HIDDEN = 100;
 /** For so long (ms) after something was typed or chosen here, what the other side says of it waits: it may be an echo of before. */
 const TYPING = 1500;
 const CHOOSING = 600;
+/** That somebody is at work in a view is told this often (ms) at most. */
+const TOUCH_EVERY = 10_000;
 
 /** One build, live. */
 export class Live {
@@ -41,9 +46,12 @@ export class Live {
   /** The most height the scrolling body may take, px; 0: as the views think best. */
   height = 0;
   meta: Meta = { path: "", version: "" };
-  actions: Actions = { select: () => {}, filter: () => {}, refresh: () => {} };
+  actions: Actions = { select: () => {}, filter: () => {}, refresh: () => {}, touch: () => {} };
+  /** What the kernel has to say besides the build. */
+  readonly notices = new Notices();
   readonly #listeners = new Set<Listener>();
   #lastFlush = Number.NEGATIVE_INFINITY;
+  #touchedAt = Number.NEGATIVE_INFINITY;
   #frame = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #filterEcho = new Echo<string>(TYPING, (text) => this.#adoptFilter(text));
@@ -113,6 +121,29 @@ export class Live {
   /** Text set elsewhere. While somebody types here, an echo of what was typed before must not undo it. */
   filterTold(text: string): void {
     this.#filterEcho.told(text);
+  }
+
+  /** Something the reader should know: shown in every view until somebody dismisses it. */
+  notice(level: NoticeLevel, text: string): void {
+    this.notices.add(level, text);
+    this.store.changes.notices = true;
+    this.changed();
+  }
+
+  dismiss(id: number): void {
+    if (!this.notices.remove(id)) return;
+    this.store.changes.notices = true;
+    this.changed();
+  }
+
+  /** Somebody is at work in a view: told now and then, so that the kernel does not redraw the cell under their hands. */
+  touched(): void {
+    const now = performance.now();
+    if (now - this.#touchedAt < TOUCH_EVERY) return;
+    // Without a kernel that answers there is nobody to tell.
+    if (this.connection !== "live" && this.connection !== "busy") return;
+    this.#touchedAt = now;
+    this.actions.touch();
   }
 
   /**

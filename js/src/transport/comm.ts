@@ -49,6 +49,7 @@ export class CommTransport {
       select: (ids) => this.#send({ kind: "select", ids: [...ids] }),
       filter: (text) => this.#send({ kind: "filter", text }),
       refresh: () => this.#send({ kind: "refresh" }),
+      touch: () => this.#send({ kind: "touch" }),
     };
     const listen = (name: string, callback: (...args: never[]) => void): void => {
       model.on(name, callback);
@@ -124,6 +125,9 @@ export class CommTransport {
         break;
       case "filter":
         live.filterTold(message.text);
+        break;
+      case "notice":
+        live.notice(message.level, message.text);
         break;
       case "closed":
         this.#seen.closed = true;

@@ -2,6 +2,7 @@
 
 import type { Event, State } from "../protocol";
 import { EVENT_TYPES } from "../protocol";
+import type { NoticeLevel } from "../notices";
 
 export type Json = Record<string, unknown>;
 
@@ -14,6 +15,7 @@ export type KernelMessage =
   | { kind: "pong"; id: unknown }
   | { kind: "selected"; ids: string[] }
   | { kind: "filter"; text: string }
+  | { kind: "notice"; level: NoticeLevel; text: string }
   | { kind: "closed" };
 
 export function isObject(value: unknown): value is Json {
@@ -124,6 +126,9 @@ export function readKernelMessage(content: unknown, buffers: readonly unknown[])
       return isStrings(content.ids) ? { kind, ids: content.ids } : null;
     case "filter":
       return typeof content.text === "string" ? { kind, text: content.text } : null;
+    case "notice":
+      if (typeof content.text !== "string" || content.text.trim() === "") return null;
+      return { kind, level: content.level === "error" ? "error" : "warning", text: content.text };
     case "closed":
       return { kind };
     default:
