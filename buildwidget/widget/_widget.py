@@ -121,6 +121,7 @@ class BuildWidget(anywidget.AnyWidget):
                 _sessions.release(self._session)
             raise
         self._gone = False
+        self._free_replies()
         self._kept = (time.monotonic(), seq)
         self._was_final = state.session.status in FINAL
         self._outbox = Outbox(self._session, self.send)
@@ -358,6 +359,19 @@ class BuildWidget(anywidget.AnyWidget):
         now = time.monotonic()
         if ended or (now - self._renewed > RENEW_EVERY and now - self._touched > RENEW_EVERY):
             self._renew()
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        """Send, and let the view's next message go to the shell that the view chooses.
+
+        ipykernel 7 remembers the shell that last published on a comm, and sends there whatever comes back. After a
+        message from a cell (the opening of the comm is one) that is the main shell, where a click waits for the
+        running cell, whichever shell JupyterLab meant.
+        """
+        super()._send(msg, buffers)
+        self._free_replies()
+
+    def _free_replies(self) -> None:
+        getattr(self.comm, "__dict__", {}).pop("_reply_subshell_id", None)
 
     # -- from the view --------------------------------------------------------------------------------------------
 

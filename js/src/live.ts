@@ -2,7 +2,7 @@
 // of the other side. No view knows how the messages travel.
 
 import type { Changes } from "./changes";
-import { Notices, type NoticeLevel } from "./notices";
+import { type NoticeLevel, Notices } from "./notices";
 import type { Event, State } from "./protocol";
 import { Store } from "./store";
 

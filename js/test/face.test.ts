@@ -144,6 +144,47 @@ describe("what a reader sees", () => {
     expect((globalThis as { pwned?: number }).pwned).toBeUndefined();
   });
 
+  it("notices stand above the errors, as text, and go when dismissed, with the focus staying near", () => {
+    const evil = `<img src=x onerror="globalThis.pwned=1">\n\${1}`;
+    face = mount(storefront(Date.now()));
+    const bar = face.root.querySelector<HTMLElement>(".bw-notices") as HTMLElement;
+    expect(bar.hidden).toBe(true);
+    face.live.notice("error", evil);
+    face.live.notice("warning", "second");
+    face.live.flush();
+    const [first, second] = [...bar.querySelectorAll<HTMLElement>(".bw-notice")];
+    expect(first?.querySelector('[role="alert"]')?.textContent).toBe(evil);
+    expect(bar.querySelector("img")).toBeNull();
+    const errors = face.root.querySelector(".bw-errors") as Element;
+    expect(bar.compareDocumentPosition(errors) & Node.DOCUMENT_POSITION_FOLLOWING).toBeTruthy();
+    // What is said again is counted in its place: the alert is not made anew.
+    face.live.notice("error", evil);
+    face.live.flush();
+    expect(bar.firstElementChild).toBe(first);
+    expect(text(".bw-notice-times")).toBe("×2");
+    const dismiss = (el: HTMLElement | undefined): void => {
+      el?.querySelector("button")?.focus();
+      (document.activeElement as HTMLElement).click();
+      face.live.flush();
+    };
+    dismiss(first);
+    expect([...bar.children]).toEqual([second]);
+    expect(second?.contains(document.activeElement)).toBe(true);
+    dismiss(second);
+    expect(bar.hidden).toBe(true);
+    expect(document.activeElement?.getAttribute("role")).toBe("tab");
+  });
+
+  it("a long notice stays within the cell", () => {
+    face = mount(undefined, 320);
+    face.live.notice("error", `A callback failed: ValueError: ${"x".repeat(3000)}`);
+    face.live.flush();
+    const box = face.root.getBoundingClientRect();
+    const button = face.root.querySelector(".bw-notice button")?.getBoundingClientRect() as DOMRect;
+    expect(button.right).toBeLessThan(box.right);
+    expect(face.root.querySelector(".bw-notice")?.getBoundingClientRect().height).toBeLessThan(150);
+  });
+
   it("survives strange numbers", () => {
     face = mount(
       state({
@@ -298,6 +339,7 @@ describe("axe finds nothing", () => {
     ["running", () => storefront(Date.now())],
     ["failed", () => finished(Date.now(), false)],
     ["empty", () => undefined],
+    ["notices", () => state({ components: [component("a")] })],
   ];
   for (const [theme, marks] of themes) {
     for (const [name, make] of states) {
@@ -308,6 +350,9 @@ describe("axe finds nothing", () => {
         document.documentElement.style.setProperty("--jp-layout-color0", marks.ground as string);
         face = mount(make());
         face.live.select(["component:payments"]);
+        if (name === "notices") {
+          for (const word of ["one", "two", "two"]) face.live.notice(word === "one" ? "warning" : "error", word);
+        }
         for (const tab of ["build", "phases", "tasks", "checkpoints", "warnings"]) {
           const button = face.root.querySelector<HTMLElement>(`[id$="-tab-${tab}"]`);
           if (tab !== "build" && button === null) continue;

@@ -268,6 +268,51 @@ describe("traits", () => {
   });
 });
 
+describe("notices", () => {
+  const notice = (text: unknown, level: unknown = "error"): void => model.kernel({ kind: "notice", level, text });
+  const kept = (): unknown[] => live.notices.list().map((n) => [n.level, n.text, n.times]);
+  beforeEach(() => start());
+
+  it("counts what is said again, and keeps the three said last where they were", () => {
+    for (const text of ["a", "b", "a", "c", "a"]) notice(text);
+    expect(kept()).toEqual([
+      ["error", "a", 3],
+      ["error", "b", 1],
+      ["error", "c", 1],
+    ]);
+    notice("d");
+    expect(kept()).toEqual([
+      ["error", "a", 3],
+      ["error", "c", 1],
+      ["error", "d", 1],
+    ]);
+    notice("d", "warning");
+    expect(kept()).toEqual([
+      ["error", "a", 3],
+      ["error", "d", 1],
+      ["warning", "d", 1],
+    ]);
+  });
+
+  it("keeps no more than 1,000 characters, and none by half", () => {
+    notice("x".repeat(1000));
+    notice("y".repeat(5000));
+    notice(`${"z".repeat(998)}${"😀".repeat(9)}`);
+    expect(live.notices.list().map((n) => n.text)).toEqual([
+      "x".repeat(1000),
+      `${"y".repeat(999)}…`,
+      `${"z".repeat(998)}…`,
+    ]);
+  });
+
+  it("takes an unknown level for a warning, and nothing that is no text", () => {
+    for (const bad of [null, 3, "", " \n", ["a"], { a: 1 }]) notice(bad);
+    expect(kept()).toEqual([]);
+    notice("a", "?");
+    expect(kept()).toEqual([["warning", "a", 1]]);
+  });
+});
+
 describe("the verdict on the connection", () => {
   const seen = (over: Partial<Seen> = {}): Seen => ({
     closed: false,
@@ -372,5 +417,68 @@ describe("the widget", () => {
     expect(model.listeners).toBe(0);
     a.remove();
     b.remove();
+  });
+
+  it("shows a notice in both views until one of them dismisses it", async () => {
+    model = new FakeModel();
+    const definition = widget();
+    const end = definition.initialize({ model });
+    const views = [0, 1].map(() => document.body.appendChild(document.createElement("div")));
+    const ends = views.map((el) => definition.render({ model, el }));
+    welcome();
+    for (let i = 0; i < 4; i++)
+      model.kernel({ kind: "notice", level: "error", text: "A callback failed: KeyError: 1" });
+    const shown = (): string[] =>
+      views.map((el) => el.querySelector(".bw-notice")?.textContent?.replace(/\s+/g, " ").trim() ?? "");
+    const line = "A callback failed: KeyError: 1 ×4 Dismiss";
+    await until("the notice in both views", () => shown().every((text) => text === line));
+    views[1]?.querySelector<HTMLElement>(".bw-notice button")?.click();
+    await until("no notice in any view", () => shown().every((text) => text === ""));
+    model.kernel({ kind: "notice", level: "error", text: "A callback failed: KeyError: 1" });
+    await until("it is said anew", () => shown().every((text) => text === line.replace(" ×4", "")));
+    for (const stop of [...ends, end]) stop();
+    for (const el of views) el.remove();
+  });
+
+  it("tells of somebody at work in any view, every 10 s at most, and only a kernel that answers", () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
+    model = new FakeModel();
+    const definition = widget();
+    const end = definition.initialize({ model });
+    const views = [0, 1].map(() => document.body.appendChild(document.createElement("div")));
+    const ends = views.map((el) => definition.render({ model, el }));
+    const root = (i: number): Element => views[i]?.querySelector(".bw-root") as Element;
+    const touches = (): number => model.asked("touch").length;
+    root(0).dispatchEvent(new PointerEvent("pointerdown", { bubbles: true }));
+    expect(touches()).toBe(0);
+    welcome();
+    document.body.dispatchEvent(new PointerEvent("pointermove", { bubbles: true }));
+    expect(touches()).toBe(0);
+    const beat = (): void => model.kernel({ kind: "heartbeat", epoch: "E", seq: 0, busy: false });
+    // Half a minute of moving about in both, with the kernel's heart beating.
+    for (let t = 0; t < 30_000; t += 500) {
+      root((t / 500) % 2).dispatchEvent(new PointerEvent("pointermove", { bubbles: true }));
+      vi.advanceTimersByTime(500);
+      beat();
+    }
+    expect(model.asked("touch")).toEqual(Array(3).fill({ kind: "touch" }));
+    for (const sign of [
+      new KeyboardEvent("keydown", { key: "j" }),
+      new WheelEvent("wheel"),
+      new PointerEvent("pointerdown"),
+    ]) {
+      const before = touches();
+      root(1).querySelector(".bw-header")?.dispatchEvent(sign);
+      expect(touches()).toBe(before + 1);
+      vi.advanceTimersByTime(10_000);
+      beat();
+    }
+    for (const stop of [...ends, end]) stop();
+    const before = touches();
+    for (const el of views) {
+      el.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true }));
+      el.remove();
+    }
+    expect(touches()).toBe(before);
   });
 });

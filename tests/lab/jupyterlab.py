@@ -315,6 +315,18 @@ class Notebook:
         """Run every cell and wait until the last has ended."""
         self.command("notebook:run-all-cells")
 
+    def start_all(self) -> None:
+        """Run every cell; `running` and `ended` tell of the last one. Does not wait."""
+        self.page.evaluate(
+            """() => {
+              const panel = window.jupyterapp.shell.currentWidget;
+              const last = panel.content.widgets.length - 1;
+              const running = (window.labRuns ??= {});
+              running[last] = false;
+              window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => { running[last] = true; });
+            }"""
+        )
+
     def run(self, cell: int) -> None:
         """Run one cell and wait until it has ended. Raises if it failed."""
         self.start(cell)

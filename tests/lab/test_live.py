@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from .builds import component, feature
+from .builds import Project, component, feature
+from .face import Face
 from .jupyterlab import until
 
 
@@ -15,8 +16,6 @@ def test_run_all_then_every_change_is_shown(open_notebook, project):
     project.put([component("api"), component("web")], [feature("login")])
     notebook = open_notebook(f"import buildwidget as bw\nbw.watch({project.root.name!r})", "print('after')")
     notebook.run_all()
-    from .face import Face
-
     face = Face(notebook, 0)
     face.wait()
     face.wait_text("Api")
@@ -98,6 +97,37 @@ def test_a_click_is_answered_while_the_kernel_sleeps(show, project):
     until(lambda: notebook.evaluate("w.selected") == ["component:api"], "Python knows the selection")
 
 
+def test_run_all_with_a_long_cell_beneath(open_notebook, project):
+    """The cell comes to life while the next one already runs: it is live at once, and clicks are answered."""
+    project.put([component("api"), component("web")])
+    notebook = open_notebook(
+        f"import buildwidget as bw\nw = bw.watch({project.root.name!r})\nw", "import time; time.sleep(6)"
+    )
+    notebook.start_all()
+    face = Face(notebook, 0)
+    face.wait()
+    face.record_answers()
+    project.put([component("api", name="Api meanwhile"), component("web")])
+    face.wait_text("Api meanwhile", timeout=2)
+    face.click("Web")
+    until(lambda: face.answers() == [["component:web"]], "the kernel's answer", 2)
+    assert notebook.running(1), "all that happened while the cell ran"
+    notebook.ended(1)
+    face.wait_live()
+
+
+def test_a_click_while_the_cell_that_changed_a_trait_goes_on(show, project):
+    project.put([component("api"), component("web")])
+    notebook, face = show("import time\nw.selected = ['component:api']\nw.filter = 'e'\nw.filter = ''\ntime.sleep(4)")
+    notebook.start(1)
+    face.wait_selected(["Api"])
+    face.record_answers()
+    face.click("Web")
+    until(lambda: face.answers() == [["component:web"]], "the kernel's answer", 2)
+    assert notebook.running(1)
+    notebook.ended(1)
+
+
 def test_wait_for_the_end_of_the_build(show, project):
     project.put([component("api", progress=10)])
     notebook, face = show(
@@ -115,8 +145,6 @@ def test_wait_for_the_end_of_the_build(show, project):
 
 
 def test_the_magic(open_notebook, project):
-    from .face import Face
-
     project.put([component("api")])
     notebook = open_notebook(
         "%load_ext buildwidget", f"%buildwatch {project.root.name}", "%buildwatch --help", "%buildwatch --hlep"
@@ -139,9 +167,6 @@ def test_the_magic(open_notebook, project):
 
 def test_a_project_that_begins_later(open_notebook, lab):
     """The cell waits for `.buildrunner`, and says so."""
-    from .builds import Project
-    from .face import Face
-
     root = lab.root / f"later-{time.monotonic_ns()}"
     root.mkdir()
     notebook = open_notebook(f"import buildwidget as bw\nbw.watch({root.name!r})")

@@ -1,4 +1,4 @@
-// The development page: the face without a kernel. `?state=running|empty|waiting|completed|failed|stale|static|large`.
+// The development page: the face without a kernel. `?state=running|empty|waiting|completed|failed|stale|static|large|notices`.
 
 import { type ConnectionState, Live } from "../live";
 import type { Event } from "../protocol";
@@ -37,6 +37,10 @@ switch (state) {
     live.adopt(storefront(now), "dev", 1);
 }
 live.setConnection(CONNECTIONS[state] ?? "live");
+if (state === "notices") {
+  for (let i = 0; i < 4; i++) live.notice("error", "A callback failed: ZeroDivisionError: division by zero");
+  live.notice("warning", `The directory is on a network drive: ${"it is looked at once a second. ".repeat(4)}`);
+}
 
 if (state === "play") {
   // Everything in progress moves on, twice a second.

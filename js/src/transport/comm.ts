@@ -17,8 +17,6 @@ export interface WidgetModel {
 
 /** When a hello that nobody answers is said again, ms after the first. */
 const HELLO_AGAIN = [2000, 5000, 10000];
-/** After a welcome, when the kernel is pinged, ms. */
-const PING_AFTER = [50, 300, 1500];
 /** While the connection is stale: every so often, ms. */
 const STALE_HELLO = 10000;
 /** A replay is asked for again after this long, ms. */
@@ -38,7 +36,6 @@ export class CommTransport {
   #lookTimer: ReturnType<typeof setTimeout> | undefined;
   #helloTimer: ReturnType<typeof setTimeout> | undefined;
   #replayTimer: ReturnType<typeof setTimeout> | undefined;
-  #pingTimers: ReturnType<typeof setTimeout>[] = [];
   #disposed = false;
 
   constructor(model: WidgetModel, live: Live, signal?: AbortSignal) {
@@ -89,7 +86,6 @@ export class CommTransport {
     clearTimeout(this.#lookTimer);
     clearTimeout(this.#helloTimer);
     clearTimeout(this.#replayTimer);
-    for (const timer of this.#pingTimers) clearTimeout(timer);
   }
 
   // -- what comes ------------------------------------------------------------------------------------------------
@@ -155,7 +151,6 @@ export class CommTransport {
     this.#seen.helloAt = null;
     this.#seen.busy = false;
     clearTimeout(this.#helloTimer);
-    this.#settleSubshell();
     const kernel = parseMs(now);
     if (kernel === null) return;
     // Half of the round trip lies between the kernel's reading of its clock and now.
@@ -194,15 +189,6 @@ export class CommTransport {
       this.#helloTimer = setTimeout(() => this.#hello(), STALE_HELLO);
     }
     this.#look();
-  }
-
-  /**
-   * The hello may have left before JupyterLab had made its subshell for comms. The kernel answers on the shell that the
-   * newest message came from: later pings see to it that clicks need not wait for a running cell.
-   */
-  #settleSubshell(): void {
-    for (const timer of this.#pingTimers) clearTimeout(timer);
-    this.#pingTimers = PING_AFTER.map((wait) => setTimeout(() => this.#send({ kind: "ping", id: null }), wait));
   }
 
   #helloAfresh(): void {

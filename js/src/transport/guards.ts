@@ -1,8 +1,8 @@
 // The boundary: what comes from outside is unknown until it was looked at.
 
+import type { NoticeLevel } from "../notices";
 import type { Event, State } from "../protocol";
 import { EVENT_TYPES } from "../protocol";
-import type { NoticeLevel } from "../notices";
 
 export type Json = Record<string, unknown>;
 

@@ -7,6 +7,7 @@ import type { Live } from "../live";
 import { Announcer } from "./announcer";
 import { Details } from "./details";
 import { Header } from "./header";
+import { NoticeBar } from "./notice-bar";
 import { Problems } from "./problems";
 import { TABS } from "./registry";
 import { adoptStyles } from "./styles";
@@ -37,11 +38,12 @@ export function mountFace(host: HTMLElement, live: Live, signal: AbortSignal): v
     openTab: (id) => tabs.open(id, true),
   };
   const header = new Header(face);
+  const notices = new NoticeBar(face);
   const waiting = new Waiting(face);
   const problems = new Problems(face);
   const tabs = new Tabs(face);
   const details = new Details(face);
-  const views: View[] = [header, waiting, problems, tabs, details, announcer];
+  const views: View[] = [header, notices, waiting, problems, tabs, details, announcer];
   root.append(...views.map((v) => v.el));
 
   const arrange = (): void => {
@@ -56,6 +58,10 @@ export function mountFace(host: HTMLElement, live: Live, signal: AbortSignal): v
   };
   arrange();
   live.subscribe(update, signal);
+  // Caught on the way down: the views keep some keys to themselves.
+  for (const sign of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+    root.addEventListener(sign, () => live.touched(), { capture: true, passive: true, signal });
+  }
 
   const timer = setInterval(() => {
     if (document.hidden) return;

@@ -1,6 +1,6 @@
 // Status icons: each status has its own shape, so that colour is never the only sign.
 
-import { svg, type TemplateResult } from "lit-html";
+import { html, svg, type TemplateResult } from "lit-html";
 import type { Tone } from "../format";
 
 /** Paths on a 16 × 16 grid; `o` are strokes, `f` are fills (the ground under them is left out: even-odd). */
@@ -48,4 +48,11 @@ export function icon(tone: Tone): TemplateResult {
   return svg`<svg viewBox="0 0 16 16" aria-hidden="true" class="bw-icon bw-is-${tone}">${
     shape.o ? svg`<path class="bw-stroke" d=${shape.o} stroke-dasharray=${shape.dash ?? "none"}></path>` : null
   }${shape.f ? svg`<path fill-rule="evenodd" d=${shape.f}></path>` : null}</svg>`;
+}
+
+/** The sign of a warning. */
+export function warningIcon(): TemplateResult {
+  return html`<svg viewBox="0 0 16 16" aria-hidden="true" class="bw-icon">
+    <path fill-rule="evenodd" d="M8 1.2 15.4 14.5H.6ZM7.2 5.8h1.6v4.4H7.2Zm0 5.5h1.6v1.6H7.2Z"></path>
+  </svg>`;
 }

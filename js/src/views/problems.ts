@@ -4,7 +4,7 @@ import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { Changes } from "../changes";
 import { type Failure, failures, sameFailures } from "../derive";
 import { errorLine, plural } from "../format";
-import { icon } from "./icons";
+import { icon, warningIcon } from "./icons";
 import type { Face, View } from "./view";
 
 const FEW_ERRORS = 3;
@@ -101,10 +101,4 @@ export class Problems implements View {
       }
     </div>`;
   }
-}
-
-function warningIcon(): TemplateResult {
-  return html`<svg viewBox="0 0 16 16" aria-hidden="true" class="bw-icon">
-    <path fill-rule="evenodd" d="M8 1.2 15.4 14.5H.6ZM7.2 5.8h1.6v4.4H7.2Zm0 5.5h1.6v1.6H7.2Z"></path>
-  </svg>`;
 }
