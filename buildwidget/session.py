@@ -35,6 +35,7 @@ from ._watch.pending import FileChange
 from ._watch.retry import Retry
 from ._watch.source import ChangeSource
 from .formats.record import CheckpointError, Record
+from .formats.values import utc_of
 from .log import EventLog, Logged
 from .merge import Merge
 from .model import BuildStatus, BuildWarning, State
@@ -368,7 +369,7 @@ class BuildSession:
         An old file that is moved into place while we watch is news of this moment.
         """
         now = datetime.now(UTC)
-        stamp = now if mtime is None else min(now, _utc(mtime))
+        stamp = now if mtime is None else min(now, utc_of(mtime))
         if self._stamp is not None and stamp < self._stamp:
             stamp = now if live else self._stamp
         self._stamp = stamp
@@ -402,7 +403,7 @@ class BuildSession:
                 raise CheckpointError(path, odd, code="not_a_file")  # noqa: TRY301 (one place makes the warning)
             if shape is not None:
                 data, stat = read_file(self.root, path, formats.MAX_BYTES)
-                record: Any = formats.parse(name, data, _utc(stat.st_mtime), self._memo)
+                record: Any = formats.parse(name, data, utc_of(stat.st_mtime), self._memo)
                 content = None
             else:
                 content, stat = self._look(path)
@@ -430,7 +431,7 @@ class BuildSession:
                 change_type=change.change_type,
                 content=content,
                 size=stat.st_size,
-                modified=_utc(stat.st_mtime),
+                modified=utc_of(stat.st_mtime),
             )
         return record, told, stat.st_mtime
 
@@ -457,13 +458,6 @@ def _mtime(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _utc(seconds: float) -> datetime:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):  # a mtime outside of the years 1 to 9999 says nothing
-        return datetime.fromtimestamp(0, UTC)
 
 
 def _text(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -237,3 +238,20 @@ def test_a_huge_file_is_refused_without_reading_it_all(checkpoint):
 def test_the_names_are_public():
     for name in compat.__all__:
         assert getattr(buildwidget, name) is getattr(compat, name)
+
+
+@pytest.mark.parametrize("seconds", [10**12, -(10**11)])
+def test_a_modification_time_that_no_date_holds_is_no_error(checkpoint, monkeypatch, seconds):
+    # Few file systems hold such a time, so the system's answer is changed, and nothing else.
+    def fstat(handle):
+        about = real(handle)
+        fields = {name: getattr(about, name) for name in dir(about) if name.startswith("st_")}
+        return SimpleNamespace(**{**fields, "st_mtime": float(seconds)})
+
+    real = os.fstat
+    monkeypatch.setattr(compat.os, "fstat", fstat)
+    checkpoint.write_text(json.dumps({"id": "c", "phase": "build_1"}), "utf-8")
+    assert get_checkpoint_summary(checkpoint)["id"] == "c"
+    lonely = checkpoint.with_name("x.json")
+    lonely.write_text(json.dumps({"id": "x", "phase": "build_1"}), "utf-8")
+    assert parse_checkpoint(lonely)["timestamp"] == "1970-01-01T00:00:00Z"

@@ -6,12 +6,13 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildwidget.formats import Memo, Shape, items, parse, plain, shape_of
-from buildwidget.formats.values import Reader, parse_time, time_of_name
+from buildwidget.formats.values import Reader, parse_time, time_of_name, utc_of
 from buildwidget.model import BuildStatus, Status, TsSource
 from buildwidget.progress import item_stats
 
@@ -99,7 +100,8 @@ def test_a_workflow_that_says_running_with_everything_done_is_over(real):
     assert summary.name == real.data["phase"]
     assert summary.status_raw == "running"
     assert summary.progress == 100 * state["completed_count"] / state["total_items"]
-    assert [task.task_id for task in done] == real.data["completed_items"]
+    assert [task.name for task in done] == real.data["completed_items"]
+    assert [task.task_id for task in done] == [f"{summary.task_id}/{task.name}" for task in done]
     assert {task.parent_id for task in done} <= {summary.task_id}
     assert all(task.status is Status.COMPLETED and task.kind == "workflow" for task in done)
 
@@ -110,12 +112,12 @@ def test_a_pool_gives_a_task_for_each_result(real):
     summary, *results = said.tasks
     assert summary.task_id == data["pool_id"]
     assert summary.duration_ms == data["stats"]["total_duration_ms"]
-    assert {task.task_id for task in results} == data["results"].keys()
+    assert {task.task_id for task in results} == {f"{summary.task_id}/{item}" for item in data["results"]}
     for task in results:
-        result = data["results"][task.task_id]
+        result = data["results"][task.metadata["item_id"]]
         assert (task.kind, task.parent_id) == ("pool", data["pool_id"])
         assert task.duration_ms == result["duration_ms"]
-        assert task.metadata == {"agent_type": result["agent_type"], "task_id": result["task_id"]}
+        assert task.metadata == {name: result[name] for name in ("item_id", "agent_type", "task_id")}
     assert said.status is BuildStatus.COMPLETED
     assert said.tally.total == data["stats"]["total_items"]
 
@@ -469,6 +471,37 @@ def test_a_pool_with_a_failed_result():
     assert (summary.status, said.status, said.percent) == (Status.ERROR, BuildStatus.FAILED, 50.0)
 
 
+def test_items_of_different_pools_and_workflows_are_different_tasks():
+    def pool(id_, **item):
+        return record(POOL, {"pool_id": id_, "results": {"src/x.py": {"id": "src/x.py", **item}}}).tasks
+
+    failed = pool("lint", status="failed", error_message="boom")
+    done = pool("test", name="Unit tests", status="completed")
+    flow = record(WORKFLOW, {"workflow_id": "flow", "completed_items": ["src/x.py"]}).tasks
+    ids = [task.task_id for task in (*failed, *done, *flow)]
+    assert ids == ["lint", "lint/src/x.py", "test", "test/src/x.py", "flow", "flow/src/x.py"]
+    assert [task.name for task in (failed[1], done[1], flow[1])] == ["src/x.py", "Unit tests", "src/x.py"]
+    for summary, item in (failed, done, flow):
+        assert item.parent_id == summary.task_id
+        assert item.metadata["item_id"] == "src/x.py"
+    assert (failed[1].status, failed[1].error) == (Status.ERROR, "boom")
+    assert (done[1].status, done[1].error) == (Status.COMPLETED, None)
+
+
+def test_an_item_of_a_pool_may_have_its_id_and_depend_on_its_siblings():
+    results = [{"id": "p"}, {"id": "q", "dependencies": ["p", "elsewhere"]}, {"id": "r", "dependencies": ["r"]}]
+    for memo in (None, Memo()):
+        for _ in range(2):
+            said = parse(POOL, json.dumps({"pool_id": "p", "results": results}).encode(), MTIME, memo)
+            assert {task.task_id: task.dependencies for task in said.tasks} == {
+                "p": [],
+                "p/p": [],
+                "p/q": ["p/p", "elsewhere"],
+                "p/r": ["p/r"],
+            }
+            assert codes(said) == ["dependency_cycle"]
+
+
 def test_a_lock_with_errors():
     data = {"phase": 5, "status": "done", "errors": ["tests fail", {"message": "no disk"}], "tasks_total": 0}
     said = record(LOCK, data)
@@ -606,6 +639,49 @@ def test_the_time_of_a_checkpoint_falls_through(zone):
 @pytest.mark.parametrize("name", ["", "checkpoint", "checkpoint_20251399_999999", "a_20251117_2130", "1" * 5000])
 def test_names_that_tell_no_time(name):
     assert time_of_name(name) is None
+
+
+NAMED = ".buildrunner/checkpoints/checkpoint_20260301_090000_000001.json"
+FUTURE_NAMED = ".buildrunner/checkpoints/checkpoint_20990301_090000_000001.json"
+
+
+def test_a_time_well_after_the_file_was_written_is_not_believed():
+    said = record(NAMED, {"timestamp": "2099-01-01T00:00:00Z", "phase": "build"})
+    assert (said.time, said.ts_source) == (time_of_name(NAMED), TsSource.FILENAME)
+    (warning,) = said.warnings
+    assert warning.code == "future_time"
+    assert "timestamp is '2099-01-01T00:00:00Z'" in warning.message
+    assert "2026-05-01 12:00 UTC" in warning.message
+    # A name in the future is no better.
+    said = record(FUTURE_NAMED, {"timestamp": "2099-01-01T00:00:00Z", "phase": "build"})
+    assert (said.time, said.ts_source, codes(said)) == (MTIME, TsSource.MTIME, ["future_time"] * 2)
+    said = record(FUTURE_NAMED, {"phase": "build"})
+    assert (said.time, said.ts_source, codes(said)) == (MTIME, TsSource.MTIME, ["future_time"])
+    for path, field in ((LOCK, "updated_at"), (FEATURES, "last_updated"), (POOL, "timestamp"), (WORKFLOW, "timestamp")):
+        said = record(path, {"phase": 1, field: "2099-01-01T00:00:00Z"})
+        assert (said.time, said.ts_source) == (MTIME, TsSource.MTIME)
+        assert codes(said).count("future_time") == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=14), timedelta(days=1)])
+def test_clocks_and_zones_that_differ_are_believed(ahead):
+    said = record(CHECKPOINT, {"id": "c", "timestamp": (MTIME + ahead).isoformat()})
+    assert (said.time, said.ts_source, said.warnings) == (MTIME + ahead, TsSource.FILE, [])
+
+
+@pytest.mark.parametrize("year", [1, 1970, 1980])
+def test_a_modification_time_that_nobody_measured_judges_nothing(year):
+    """Archives and images write 1970 or 1980, and a file system may hold anything."""
+    raw = json.dumps({"id": "c", "timestamp": "2026-03-01T09:00:00Z"}).encode()
+    said = parse(CHECKPOINT, raw, datetime(year, 1, 1, tzinfo=UTC))
+    assert (said.time, said.ts_source) == (datetime(2026, 3, 1, 9, tzinfo=UTC), TsSource.FILE)
+    assert said.warnings == []
+
+
+@pytest.mark.parametrize("seconds", [1e12, -1e11, 1e300, float("inf"), float("nan")])
+def test_a_modification_time_that_no_date_holds_is_1970(seconds):
+    assert utc_of(seconds) == datetime(1970, 1, 1, tzinfo=UTC)
+    assert utc_of(MTIME.timestamp()) == MTIME
 
 
 # -- the two paths --------------------------------------------------------------------------------------------------
@@ -766,3 +842,51 @@ def test_a_memo_changes_nothing_but_the_time_it_takes() -> None:
         first, second = (parse(path, raw, MTIME, m) for m in (None, memo))
         assert first == second
         assert first.warnings
+
+
+SAME_FOR_PYTHON = [
+    0,
+    0.0,
+    False,
+    1,
+    1.0,
+    True,
+    None,
+    float("nan"),
+    2**70,
+    2**70 + 1,
+    {"k": 1},
+    {"k": True},
+    [0],
+    [False],
+]
+
+
+@pytest.mark.parametrize("place", ["metadata", "unknown", "progress", "tests_pass"])
+def test_a_memo_tells_numbers_from_truth_values(place):
+    """Python says 0 == False and 1 == True; a file that changes from one to the other has changed."""
+    memo = Memo()
+    for before in SAME_FOR_PYTHON:
+        for after in SAME_FOR_PYTHON:
+            for value in (before, after):
+                item = {"id": "a", "name": "A", place: {"ready": value} if place == "metadata" else value}
+                raw = json.dumps({"id": "cp", "components": [item], "features": [item]}).encode()
+                plainly, remembered = (parse(CHECKPOINT, raw, MTIME, m) for m in (None, memo))
+                # As JSON: records that hold 0 and False are equal for Python.
+                assert msgspec.json.encode(remembered) == msgspec.json.encode(plainly)
+
+
+def test_a_memo_that_is_full_begins_anew():
+    memo = Memo(limit=3)
+
+    def first(*ids):
+        raw = json.dumps({"id": "cp", "components": [{"id": id_} for id_ in ids]}).encode()
+        return parse(CHECKPOINT, raw, MTIME, memo).components[0]
+
+    old = first("a", "b", "c")
+    assert first("a") is old
+    new = first("d")  # one too many
+    assert first("d") is new
+    again = first("a")
+    assert again == old
+    assert first("a") is again

@@ -286,7 +286,7 @@ def test_duplicates_in_other_shapes():
     assert [task.completed for task in said.features[0].tasks] == [True]
     assert [code for code, _ in found(said)] == ["duplicate_id"]
     said = record(WORKFLOW, {"workflow_id": "w", "completed_items": ["a", "w", "a"]})
-    assert [task.task_id for task in said.tasks] == ["w", "a"]
+    assert [task.task_id for task in said.tasks] == ["w", "w/a", "w/w"]
 
 
 def graph(edges: dict[str, list[str]]) -> list[str]:

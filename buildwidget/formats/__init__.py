@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import checkpoint, lock, orchestration, project, runtime, workflow
 from .decode import MAX_BYTES, decode_object
+from .memo import Memo
 from .record import CheckpointError, ItemWarning, Record, Shape, Tally
 from .shapes import shape_of, shape_of_keys
-from .values import Memo, Reader
+from .values import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

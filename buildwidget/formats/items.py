@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from ..model import BuildStatus, ChecklistTask, Component, Feature, Status, Task
 from ..progress import item_percentage, map_status, rounded
 from . import plain
@@ -216,7 +218,11 @@ def _checklist(reader: Reader, value: object) -> list[ChecklistTask]:
 
 
 def tasks(reader: Reader, value: object, kind: str, parent: str | None = None) -> list[Task]:
-    """The tasks in a list, or in an object keyed by id; of two with one id the last."""
+    """The tasks in a list, or in an object keyed by id; of two with one id the last.
+
+    With ``parent``, a task is an item of a pool: two pools may well name their items alike, so its id becomes
+    ``parent/item``. Its ``metadata`` keeps the plain ``item_id``, and so does its name if it has no other.
+    """
     made: list[Task] = []
 
     def read(reader: Reader, entry: dict[str, Any]) -> Task | None:
@@ -227,8 +233,21 @@ def tasks(reader: Reader, value: object, kind: str, parent: str | None = None) -
         if item is not None:
             made.append(item)
     result = unique(reader, "task", made, lambda item: item.task_id)
+    if parent is not None:
+        result = _among_siblings(parent, result)
     warn_of_cycles(reader, "task", {item.task_id: item.dependencies for item in result})
     return result
+
+
+def _among_siblings(parent: str, items: list[Task]) -> list[Task]:
+    """The items, with those that they depend on by the ids that those have now."""
+    ids = {item.task_id for item in items}
+    return [
+        replace(item, dependencies=[full if (full := f"{parent}/{id_}") in ids else id_ for id_ in item.dependencies])
+        if item.dependencies
+        else item
+        for item in items
+    ]
 
 
 def _task(reader: Reader, key: str | None, entry: dict[str, Any], kind: str, parent: str | None) -> Task | None:
@@ -238,8 +257,11 @@ def _task(reader: Reader, key: str | None, entry: dict[str, Any], kind: str, par
     pop = entry.pop
     status, raw = status_of(reader, pop("status", None))
     name = reader.text(pop("name", None), "name") or reader.text(entry.get("task_id"), "task_id") or ""
-    return Task(
-        task_id=id_,
+    task_id = id_
+    if parent is not None:
+        task_id, name = f"{parent}/{id_}", name or id_
+    item = Task(
+        task_id=task_id,
         name=name,
         kind=kind,
         parent_id=parent,
@@ -255,6 +277,9 @@ def _task(reader: Reader, key: str | None, entry: dict[str, Any], kind: str, par
         error=_error(reader, entry),
         metadata=reader.metadata(pop("metadata", None), entry),
     )
+    if parent is not None:
+        item.metadata.setdefault("item_id", id_)
+    return item
 
 
 def tally_of(items: list[Task]) -> Tally:

@@ -208,7 +208,7 @@ def feature(reader: Reader, entry: dict[str, Any]) -> Feature | None:
 
 
 def task(reader: Reader, entry: dict[str, Any], kind: str, parent: str | None) -> Task | None:
-    """A task of an orchestrator or a pool, or None if it is odd."""
+    """A task of an orchestrator or a pool, or None if it is odd. With ``parent``, its id is ``parent/id``."""
     if not _RARE_OF_TASK.isdisjoint(entry):
         return None
     try:
@@ -218,8 +218,11 @@ def task(reader: Reader, entry: dict[str, Any], kind: str, parent: str | None) -
         return None
     status = map_status(raw.status)
     reader.at("task", raw.id)
+    metadata = {} if _TASK_KEYS.issuperset(entry) else _extra(reader, entry, _TASK_KEYS)
+    if parent is not None:
+        metadata.setdefault("item_id", raw.id)
     return Task(
-        task_id=raw.id,
+        task_id=raw.id if parent is None else f"{parent}/{raw.id}",
         name=raw.name,
         kind=kind,
         parent_id=parent,
@@ -233,5 +236,5 @@ def task(reader: Reader, entry: dict[str, Any], kind: str, parent: str | None) -
         duration_ms=raw.duration_ms,
         retry_count=raw.retry_count,
         error=raw.error_message,
-        metadata={} if _TASK_KEYS.issuperset(entry) else _extra(reader, entry, _TASK_KEYS),
+        metadata=metadata,
     )

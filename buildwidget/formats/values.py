@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, Final, TypeGuard, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from ..model import TsSource
 from .record import ItemWarning
+
+if TYPE_CHECKING:
+    from .memo import Memo
 
 __all__ = [
     "MAX_ITEMS",
     "MAX_NAME",
     "MAX_TEXT",
     "MAX_WARNINGS",
-    "Memo",
     "Reader",
     "as_dict",
     "as_list",
@@ -44,6 +46,8 @@ _BIGGEST: Final = 1e15  # of an amount (minutes, milliseconds, counts): more is 
 
 _EPOCH_TEXT: Final = re.compile(r"\d{9,17}(\.\d+)?")
 _NAME_TIME: Final = re.compile(r"(\d{8})_(\d{6})(?:_(\d{1,6}))?")
+_FUTURE: Final = timedelta(days=1)  # nobody writes a file that much before the time in it, whatever the zone
+_FIRST_MTIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # archives and images set 1970 or 1980: that dates nothing
 _FIRST_EPOCH: Final = 1e8  # 1973 in seconds: smaller numbers are counters or zeros, not times
 _MS_EPOCH: Final = 1e11  # 1973 in milliseconds, the year 5138 in seconds
 
@@ -135,33 +139,6 @@ def shown(value: object) -> str:
     return text if len(text) <= 42 else text[:40] + "…" + text[-1:]
 
 
-class Memo:
-    """Items that were read before: of a file that is written again and again, little changes from one time to the next.
-
-    An item is never changed once it is made, so the same one may be given out again. What had a warning is not kept:
-    it is read, and warned of, each time.
-
-    Parameters
-    ----------
-    limit
-        The number of items to keep.
-    """
-
-    def __init__(self, limit: int = 20_000) -> None:
-        self._limit = limit
-        self._items: dict[tuple[object, ...], tuple[dict[str, Any], Any]] = {}
-
-    def get(self, key: tuple[object, ...], entry: dict[str, Any]) -> Any | None:
-        """The item that was made of an equal entry."""
-        known = self._items.get(key)
-        return known[1] if known is not None and known[0] == entry else None
-
-    def keep(self, key: tuple[object, ...], entry: dict[str, Any], item: Any) -> None:
-        """Remember an item."""
-        if len(self._items) < self._limit or key in self._items:
-            self._items[key] = (entry, item)
-
-
 class Reader:
     """Reads the values of one file and collects warnings about them.
 
@@ -195,15 +172,16 @@ class Reader:
     ) -> T | None:
         """The item that ``read`` makes of an entry, or made of an equal one before; None if it is odd."""
         name = entry.get("id")
-        if self._memo is None or type(name) is not str:
+        mark = None if self._memo is None or type(name) is not str else self._memo.mark(entry)
+        if self._memo is None or mark is None:
             return read(self, entry)
         key = (*kind, name)
-        found: T | None = self._memo.get(key, entry)
+        found: T | None = self._memo.get(key, mark)
         if found is None:
             before = len(self._warnings) + self._more
             found = read(self, entry)
             if found is not None and len(self._warnings) + self._more == before:
-                self._memo.keep(key, entry, found)
+                self._memo.keep(key, mark, found)
         return found
 
     def at(self, kind: str = "", id_: str = "") -> None:
@@ -345,18 +323,29 @@ class Reader:
         return found[0]
 
     def file_time(self, value: object, field: str, *names: object) -> tuple[datetime, TsSource]:
-        """The time of the file: what it states, else what a name says, else its modification time."""
+        """The time of the file: what it states, else what a name says, else its modification time.
+
+        A time that lies well after the modification time is not believed, with a warning: such a file would count as
+        the newest for years.
+        """
         if value is not None and value != "":
             found = parse_time(value)
-            if found is not None:
+            if found is None:
+                self.odd(field, value, "a time")
+            elif not self._too_late(found[0], field, value):
                 return found
-            self.odd(field, value, "a time")
-        for name in names:
-            if type(name) is str:
-                moment = time_of_name(name)
-                if moment is not None:
-                    return moment, TsSource.FILENAME
+        for name in dict.fromkeys(name for name in names if type(name) is str):
+            moment = time_of_name(name)
+            if moment is not None and not self._too_late(moment, "the time in the name", name):
+                return moment, TsSource.FILENAME
         return self.mtime, TsSource.MTIME
+
+    def _too_late(self, moment: datetime, field: str, value: object) -> bool:
+        if self.mtime < _FIRST_MTIME or moment - self.mtime <= _FUTURE:
+            return False
+        written = self.mtime.strftime("%Y-%m-%d %H:%M UTC")
+        self.warn("future_time", f"{field} is {shown(value)}, after the file was written ({written}); not believed")
+        return True
 
     # What nobody knows
 

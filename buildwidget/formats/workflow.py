@@ -2,7 +2,8 @@
 
 A workflow saves its status one step too early, so that a finished one still says ``running``. What counts is the
 counts: when completed + failed = total it is over. Each file gives a task for every item it names and one for the
-workflow or the pool itself.
+workflow or the pool itself. The id of an item's task is ``<workflow or pool>/<item>``: two pools may each have an item
+``src/x.py``, and one that failed must not hide behind one that did not.
 """
 
 from __future__ import annotations
@@ -39,9 +40,17 @@ def read_workflow(data: dict[str, Any], reader: Reader) -> Record:
     phase = reader.text(data.get("phase"), "phase")
     word, raw = items.status_of(reader, state.get("status", data.get("status")))
     tasks = [
-        Task(task_id=item, name=item, kind="workflow", parent_id=id_, status=Status.COMPLETED, progress=100.0)
+        Task(
+            task_id=f"{id_}/{item}",
+            name=item,
+            kind="workflow",
+            parent_id=id_,
+            status=Status.COMPLETED,
+            progress=100.0,
+            metadata={"item_id": item},
+        )
         for item in done
-        if item and item != id_
+        if item
     ]
     summary = _summary(reader, id_, phase or "", "workflow", tally, word, raw)
     own = {key: data[key] for key in ("checkpoint_id",) if data.get(key) is not None}
@@ -53,7 +62,7 @@ def read_pool(data: dict[str, Any], reader: Reader) -> Record:
     """The record of one pool checkpoint."""
     id_ = reader.ident(items.take(dict(data), "pool_id", "poolId")) or _id_in_name(reader.stem)
     time, source = reader.file_time(data.get("timestamp"), "timestamp")
-    tasks = [item for item in items.tasks(reader, data.get("results"), "pool", id_) if item.task_id != id_]
+    tasks = items.tasks(reader, data.get("results"), "pool", id_)
     reader.at()
     counted = items.tally_of(tasks)
     stated: object = data.get("stats")

@@ -36,7 +36,9 @@ _ESCAPES: Final = re.compile(
     re.DOTALL,
 )
 # Controls, and the characters that turn the direction of the rest of the line.
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def clean(text: object, limit: int = 400) -> str:

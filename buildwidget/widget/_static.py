@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Final
 
@@ -19,6 +20,17 @@ _WORDS: Final = {
     BuildStatus.FAILED: "failed",
     BuildStatus.UNKNOWN: "unknown",
 }
+
+# Controls (an escape sequence without its ESC is only text), and what turns or hides the rest of a line.
+_BLANK: Final = re.compile(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+")
+_HIDDEN: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def _inert(text: str) -> str:
+    """Text from a file as one line of at most `NAME` characters that does nothing to the place where it is shown."""
+    return _HIDDEN.sub("", _BLANK.sub(" ", text[: 4 * NAME]))[:NAME]
 
 
 def _percent(value: float | None) -> str:
@@ -54,13 +66,13 @@ def to_text(state: State) -> str:
     """The state in one line, for places that show plain text only."""
     session = state.session
     return (
-        f"buildwidget: {session.project[:NAME]}, {_WORDS[session.status]}, {_percent(state.progress.percent)}; "
+        f"buildwidget: {_inert(session.project)}, {_WORDS[session.status]}, {_percent(state.progress.percent)}; "
         f"{_counts(state)}; last update {_time(state)}. Run this cell again to see the build live."
     )
 
 
 def to_html(state: State, note: str = "") -> str:
-    """The state as a table, without any script. Every text from a file is escaped.
+    """The state as a table, without any script. Texts from files are escaped, without control characters.
 
     Parameters
     ----------
@@ -84,7 +96,7 @@ def to_html(state: State, note: str = "") -> str:
         rows.append((phase.name or phase.phase_id, "phase", word, done, "; ".join(phase.errors)))
     rows.sort(key=lambda row: row[2] != "error")
     cells = "\n".join(
-        "<tr>" + "".join(f"<td style='text-align:left'>{escape(text[:NAME])}</td>" for text in row) + "</tr>"
+        "<tr>" + "".join(f"<td style='text-align:left'>{escape(_inert(text))}</td>" for text in row) + "</tr>"
         for row in rows[:ROWS]
     )
     more = f"<p>… and {len(rows) - ROWS} more.</p>" if len(rows) > ROWS else ""
@@ -93,7 +105,7 @@ def to_html(state: State, note: str = "") -> str:
     )
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>{more}" if rows else ""
     return (
-        f"<div><p><strong>{escape(session.project[:NAME])}</strong>: {_WORDS[session.status]}, "
+        f"<div><p><strong>{escape(_inert(session.project))}</strong>: {_WORDS[session.status]}, "
         f"{_percent(state.progress.percent)}. {escape(_counts(state))}.<br>"
         f"<small>State of {_time(state)}. {escape(note)}</small></p>{body}</div>"
     )

@@ -54,7 +54,8 @@ export const BLANK: Cells = {
 };
 
 function head(status: AnyStatus, raw: string | null): { tone: Tone; status: string; statusTitle: string } {
-  const word = statusWord(status);
+  // A word that nobody knows is shown as it was written.
+  const word = status === "unknown" && raw ? raw.slice(0, 40) : statusWord(status);
   return {
     tone: toneOf(status),
     status: word,
