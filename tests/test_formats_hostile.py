@@ -493,3 +493,14 @@ def test_every_prefix_of_a_real_file_is_refused(path):
         with pytest.raises(CheckpointError) as caught:
             parse(path, raw[:end], MTIME)
         assert caught.value.code == ("empty" if end == 0 else "not_json")
+
+
+@pytest.mark.parametrize("place", ["top", "metadata"])
+def test_items_that_are_no_list_are_warned_of_and_kept(place: str) -> None:
+    odd = {"components": "many", "features": 7}
+    body = {"id": "cp", "timestamp": "2026-03-01T09:00:00", **(odd if place == "top" else {"metadata": odd})}
+    said = parse(".buildrunner/checkpoints/cp.json", json.dumps(body).encode(), MTIME)
+    assert (said.components, said.features) == ([], [])
+    assert [w.code for w in said.warnings] == ["odd_value", "odd_value"]
+    assert said.checkpoint is not None
+    assert said.checkpoint.metadata.items() >= odd.items()

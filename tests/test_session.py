@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -138,6 +139,36 @@ def test_what_is_no_file_warns(project: Project, session: BuildSession) -> None:
     project.checkpoint(components=[component("api", 20)])
     until(lambda: progress_of(session) == 20.0)
     assert not session.snapshot().session.counts.checkpoints - 1
+
+
+def test_a_file_without_permission_warns() -> None:
+    """In a process of its own, which gives up root's rights if it has them: root may read everything."""
+    code = textwrap.dedent(
+        """
+        import os, sys, time
+        from buildwidget.session import BuildSession
+        if os.geteuid() == 0:
+            os.setegid(65534)
+            os.seteuid(65534)
+        session = BuildSession(sys.argv[1]).open()
+        end = time.monotonic() + 10
+        while not (session.loaded and session.snapshot().warnings) and time.monotonic() < end:
+            time.sleep(0.01)
+        state = session.snapshot()
+        session.close()
+        print([c.component_id for c in state.components], [(w.code, w.message) for w in state.warnings])
+        """
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        project = Project(Path(folder) / "shop")
+        project.checkpoint(components=[component("api", 10)])
+        project.write("checkpoints/secret.json", "{}").chmod(0)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(project.root)], capture_output=True, text=True, timeout=30, check=False
+        )
+    said = "['api'] [('unreadable', 'permission denied; make it readable')]\n"
+    assert done.stdout == said, done.stderr
 
 
 def test_a_folder_that_leads_outside_warns_until_it_is_mended(tmp_path: Path) -> None:

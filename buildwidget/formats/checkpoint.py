@@ -38,6 +38,10 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
         name: [part.pop(name) for part in (inner, data) if isinstance(part.get(name), list | dict)]
         for name in ("components", "features")
     }
+    for part in (inner, data):
+        for name in parts:
+            if part.get(name) is not None:
+                reader.odd(name, part[name], "a list")
     components = items.components(reader, *parts["components"])
     features = items.features(reader, *parts["features"])
     reader.at()

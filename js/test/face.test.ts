@@ -107,7 +107,7 @@ describe("what a reader sees", () => {
 
   it("waits in words when there is nothing", async () => {
     face = mount();
-    expect(text(".bw-waiting")).toContain("Waiting for .buildrunner in ~/work/shop");
+    expect(text(".bw-waiting")).toContain("Waiting for .buildrunner in ~/projects/shop");
     expect(face.root.querySelector<HTMLElement>(".bw-tabs")?.hidden).toBe(true);
     face.live.adopt(state({ session: { ...emptyState().session, project: "shop" } }), "e", 1);
     await until("the tabs", () => face.root.querySelector<HTMLElement>(".bw-tabs")?.hidden === false);

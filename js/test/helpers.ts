@@ -26,7 +26,7 @@ export function mount(state?: State, width = 900): Mounted {
   host.style.width = `${width}px`;
   document.body.append(host);
   const live = new Live();
-  live.setMeta({ path: "~/work/shop", version: "0.1.0" });
+  live.setMeta({ path: "~/projects/shop", version: "0.1.0" });
   if (state) live.adopt(state, "e", 1);
   live.setConnection("live");
   const controller = new AbortController();

@@ -11,7 +11,7 @@ const state = query.get("state") ?? "running";
 const host = document.getElementById("cell") ?? document.body;
 const live = new Live();
 const now = Date.now();
-live.setMeta({ path: "~/work/storefront-api", version: "0.1.0" });
+live.setMeta({ path: "~/projects/storefront-api", version: "0.1.0" });
 mountFace(host, live, new AbortController().signal);
 
 const CONNECTIONS: Record<string, ConnectionState> = {
