@@ -274,9 +274,11 @@ class Notebook:
         self.page.wait_for_function(_READY, timeout=60_000)
 
     def reload(self) -> None:
-        """Load the whole page anew, as F5 does, and wait until this notebook is shown again."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?token={self.lab.token}")
-        self.page.reload()
+        """Load the whole page anew, as F5 does, and wait until this notebook is shown again.
+
+        The layout is reset: restored from the server, it may bring back a notebook of an earlier test, in front of ours.
+        """
+        self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?reset&token={self.lab.token}")
         _wait_started(self.page)
         self.page.wait_for_function(
             "name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=self.name
