@@ -276,7 +276,7 @@ class Notebook:
     def reload(self) -> None:
         """Load the whole page anew, as F5 does, and wait until this notebook is shown again.
 
-        The layout is reset: restored from the server, it may bring back a notebook of an earlier test, in front of ours.
+        The layout is reset: restored from the server, it may bring back a notebook of an earlier test before ours.
         """
         self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?reset&token={self.lab.token}")
         _wait_started(self.page)
