@@ -75,7 +75,6 @@ class Merge:
         self._merged: dict[str, dict[str, Any]] = {kind: {} for kind, _, _ in KINDS.values()}
         self._by_path: dict[str, set[_Key]] = {}
         self._holders: dict[str, list[tuple[datetime, str, str]]] = {"component": [], "feature": []}
-        self._chosen: dict[str, str | None] = {"component": None, "feature": None}
         self._checkpoints: list[tuple[datetime, str, str]] = []  # all that are not rolled back
         self._versions: Counter[str] = Counter()
         self._files: Counter[str] = Counter()
@@ -210,7 +209,6 @@ class Merge:
             path = holders[-1][2] if holders else None
             record = self._record(path) if path else None
             self._say(f"*checkpoint:{kind}", record, list(getattr(record, attribute)) if record else [], touched)
-            self._chosen[kind] = path
 
     def _say(self, source: str, record: Record | None, items: list[Any], touched: set[_Key]) -> None:
         old_keys = self._by_path.get(source, set())

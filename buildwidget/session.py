@@ -336,7 +336,7 @@ class BuildSession:
                 continue
             record, file_change, mtime = result
             if record is not _NOTHING:
-                said.append((change.path, record))
+                said.append((_text(change.path), record))
             if file_change is not None:
                 files.append(file_change)
             newest = mtime if newest is None or mtime > newest else newest

@@ -191,10 +191,13 @@ def test_a_name_that_is_no_text_takes_nothing_with_it(tmp_path: Path) -> None:
     project = Project(tmp_path / os.fsdecode(b"sh\xffop"))
     project.checkpoint(components=[component("api", 5)])
     (project.dir / "checkpoints" / os.fsdecode(b"bad\xff.json")).write_text("[]")
+    odd = {"id": "odd", "timestamp": "2026-03-01T08:00:00", "components": "many"}
+    (project.dir / "checkpoints" / os.fsdecode(b"odd\xff.json")).write_text(json.dumps(odd))
     session = BuildSession(project.root).open()
     try:
-        until(lambda: progress_of(session) == 5.0 and session.snapshot().warnings)
+        until(lambda: progress_of(session) == 5.0 and len(session.snapshot().warnings) == 2)
         assert session.snapshot().warnings[0].file_path == ".buildrunner/checkpoints/bad\\udcff.json"
+        assert session.snapshot().warnings[1].file_path == ".buildrunner/checkpoints/odd\\udcff.json"
         assert_log_is_the_state(session)
     finally:
         session.close()

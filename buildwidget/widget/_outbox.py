@@ -115,10 +115,7 @@ class Outbox:
             rows = None
             if epoch == self._session.epoch and isinstance(since, int):
                 rows = self._session.since(since)
-            if rows is None or len(rows) > MANY:
-                self._send_snapshot()
-            elif rows:
-                self._send_events(rows)
+            self._send_rows(rows)
 
     # -- what the session has to say ------------------------------------------------------------------------------
 
@@ -138,11 +135,7 @@ class Outbox:
             return
         try:
             self._due = False
-            rows = self._session.since(self._sent)
-            if rows is None or len(rows) > MANY:
-                self._send_snapshot()
-            elif rows:
-                self._send_events(rows)
+            self._send_rows(self._session.since(self._sent))
         finally:
             self._session.lock.release()
 
@@ -156,6 +149,13 @@ class Outbox:
             self._session.probe()
             session = self._session
             self.publish({"kind": "heartbeat", "epoch": session.epoch, "seq": session.seq, "busy": session.busy})
+
+    def _send_rows(self, rows: list[Logged] | None) -> None:
+        """These messages; the whole state if there are too many of them, or the log has them no longer."""
+        if rows is None or len(rows) > MANY:
+            self._send_snapshot()
+        elif rows:
+            self._send_events(rows)
 
     def _send_events(self, rows: list[Logged]) -> None:
         first, last = rows[0].event.seq, rows[-1].event.seq

@@ -446,9 +446,7 @@ class BuildWidget(anywidget.AnyWidget):
         from IPython.display import display
 
         data, metadata = self._repr_mimebundle_()
-        update = self._display_id is not None
-        if not update:
-            self._display_id = f"buildwidget-{self.model_id}"
+        self._display_id = f"buildwidget-{self.model_id}"
         display(data, metadata=metadata, raw=True, display_id=self._display_id)
         self._renewed = time.monotonic()
 
