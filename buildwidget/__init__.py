@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         parse_checkpoint,
     )
     from .formats.record import CheckpointError
+    from .server import serve
     from .session import BuildSession
     from .watcher import FileWatcher
     from .widget import BuildWidget, watch
@@ -37,6 +38,7 @@ __all__ = [
     "get_checkpoint_summary",
     "load_ipython_extension",
     "parse_checkpoint",
+    "serve",
     "unload_ipython_extension",
     "watch",
 ]
@@ -53,6 +55,7 @@ _HOMES: Final = {
     "extract_feature_updates": "compat",
     "get_checkpoint_summary": "compat",
     "parse_checkpoint": "compat",
+    "serve": "server",
     "watch": "widget",
 }
 """Public name → the module it lives in."""

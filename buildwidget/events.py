@@ -42,6 +42,7 @@ __all__ = [
     "decode",
     "encode",
     "item_of",
+    "type_of",
 ]
 
 PROTOCOL = 1
@@ -288,6 +289,11 @@ def decode(data: bytes | str) -> Any:
         If it is not a message of this protocol.
     """
     return _decoder.decode(data)
+
+
+def type_of(message: Any) -> str:
+    """The ``type`` of a message, or of its class."""
+    return message.__struct_config__.tag
 
 
 def item_of(event: Any) -> Any:

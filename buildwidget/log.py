@@ -10,18 +10,53 @@ from typing import Any, Final
 import msgspec
 
 from . import events as ev
+from .state import is_context
 
-__all__ = ["EventLog", "Logged"]
+__all__ = ["EventLog", "Logged", "collapse"]
 
 MAX_MESSAGES: Final = 100_000
 MAX_BYTES: Final = 64 * 2**20
 
 
 class Logged(msgspec.Struct, frozen=True, eq=False):
-    """One numbered message and its JSON, encoded once for all faces."""
+    """One numbered message and its JSON, encoded once for all faces.
+
+    ``end`` is the length of the log's JSON up to and with this message, in bytes from the beginning of the epoch.
+    """
 
     event: Any
     data: bytes
+    end: int = 0
+
+
+def collapse(rows: list[Logged]) -> list[Logged]:
+    """Drop every message that a later one replaces whole. Never across a `removed` of the same item."""
+    last: dict[tuple[str, str], int] = {}
+    keep = [True] * len(rows)
+    for at, row in enumerate(rows):
+        event = row.event
+        match event:
+            case ev.ComponentUpdate():
+                key = ("component", event.component_id)
+            case ev.FeatureUpdate():
+                key = ("feature", event.feature_id)
+            case ev.TaskUpdate():
+                key = ("task", event.task_id)
+            case ev.PhaseUpdate():
+                key = ("phase", event.phase_id)
+            case ev.BuildProgress() | ev.SessionUpdate() | ev.RuntimeUpdate():
+                key = (type(event).__name__, "")
+            case ev.FileChange() if not is_context(event.file_path):
+                key = ("file", event.file_path)
+            case ev.Removed():
+                last.pop((event.kind, event.id), None)
+                continue
+            case _:
+                continue
+        if key in last:
+            keep[last[key]] = False
+        last[key] = at
+    return [row for row, kept in zip(rows, keep, strict=True) if kept]
 
 
 class EventLog:
@@ -32,6 +67,7 @@ class EventLog:
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._rows: deque[Logged] = deque()
         self._bytes = 0
+        self._end = 0
         self.seq = 0
 
     @property
@@ -41,16 +77,25 @@ class EventLog:
 
     def extend(self, events: Iterable[Any]) -> list[Logged]:
         """Append numbered messages; they must follow on without a hole."""
-        rows = [Logged(event, ev.encode(event)) for event in events]
-        for row in rows:
-            if row.event.seq != self.seq + 1:
-                raise ValueError(f"message {row.event.seq} cannot follow {self.seq}")
+        rows: list[Logged] = []
+        for event in events:
+            if event.seq != self.seq + 1:
+                raise ValueError(f"message {event.seq} cannot follow {self.seq}")
+            data = ev.encode(event)
             self.seq += 1
-            self._bytes += len(row.data)
-            self._rows.append(row)
+            self._bytes += len(data)
+            self._end += len(data)
+            rows.append(Logged(event, data, self._end))
+            self._rows.append(rows[-1])
         while self._rows and (len(self._rows) > self._max_messages or self._bytes > self._max_bytes):
             self._bytes -= len(self._rows.popleft().data)
         return rows
+
+    def size_since(self, seq: int) -> int:
+        """How many bytes of JSON follow ``seq``; all that the log holds, if it no longer reaches back so far."""
+        if seq < self.first_seq or not self._rows:
+            return self._bytes if seq < self.seq else 0
+        return self._end - self._rows[seq - self.first_seq].end if seq <= self.seq else 0
 
     def since(self, seq: int, limit: int | None = None) -> list[Logged] | None:
         """The messages after ``seq``, oldest first; None if the log no longer reaches back so far."""

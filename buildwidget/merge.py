@@ -8,6 +8,8 @@ The rules
 - The same kind and id in several files: the newest wins, field by field. Ties go to the checkpoint, then
   ``features.json``, then the orchestration state. A field that is None, empty or unknown was not said.
 - An item is removed when no source holds it any more.
+- What a program publishes is newer than all files, and stands until a file changes what it said of the item: then what
+  changed in the file counts. Reading a file again changes nothing. An item that only publications know stays.
 - The build's percentage is the first that is known of: components and features; the orchestration state; the lock of
   the present phase; ``orchestration.json``; workflows and pools. Its status follows the same source. When nothing is
   known, the newest checkpoint's own verdict stands.
@@ -38,6 +40,7 @@ from .model import (
     Session,
     Status,
 )
+from .publish import ItemNews, PublishError
 from .state import CHECKPOINT_WINDOW, KINDS, WARNING_WINDOW, Delta, checkpoint_key
 
 __all__ = ["Merge"]
@@ -46,6 +49,8 @@ _Key = tuple[str, str]  # (kind, id)
 
 _RANK: Final = {Shape.CHECKPOINT: 3, Shape.FEATURES: 2, Shape.ORCHESTRATION: 1}
 _UNSAID: Final[tuple[Any, ...]] = (None, "", [], {}, Status.UNKNOWN)
+_PUBLISHED: Final = "*published"  # the source that publications are
+_MAX_PUBLISHED: Final = 10_000  # items that only publications know
 _TOGETHER: Final = ("status", "status_raw", "progress")  # one source decides all three
 
 
@@ -81,6 +86,11 @@ class Merge:
         self._warnings: dict[str, dict[str, str]] = {}
         self._failures: dict[str, BuildWarning] = {}
         self._had_runtime = False
+        self._amended: set[_Key] = set()  # published items that a file knows too: they end with its word
+        self._only_published = 0
+        self._published_at: tuple[datetime, datetime] | None = None  # the first and the last time
+        self._published_progress: Progress | None = None  # until a file says something new
+        self._published_runtime: Runtime | None = None
 
     # -- in -------------------------------------------------------------------------------------------------------
 
@@ -113,6 +123,9 @@ class Merge:
             if said == old:
                 continue
             rebuilt = True
+            self._published_progress = None
+            if said is not None and said.runtime:
+                self._published_runtime = None
             self._reindex(path, old, said)
             self._contribute(path, said, touched)
             self._warn(path, said, delta)
@@ -126,13 +139,69 @@ class Merge:
         self._refill(delta)
         return delta
 
+    def publish(self, news: Iterable[ItemNews | Progress | Runtime], now: datetime) -> Delta:
+        """Take in what a program says, and give what may have changed in the build.
+
+        Raises
+        ------
+        PublishError
+            If there are more items than a build can have. What came before stands.
+        """
+        delta = Delta()
+        touched: set[_Key] = set()
+        for one in news:
+            match one:
+                case ItemNews():
+                    touched.add(self._publish_item(one, now))
+                case Progress():
+                    self._published_progress = one
+                case Runtime():
+                    self._published_runtime = _overlay(self._runtime() or Runtime(), one)
+        first = self._published_at[0] if self._published_at else now
+        self._published_at = (first, now)
+        for key in sorted(touched):
+            self._resolve(key, delta)
+        delta.items.sort(key=_order)
+        delta.progress, delta.session = self._overall()
+        delta.runtime = self._runtime()
+        return delta
+
+    def _publish_item(self, news: ItemNews, now: datetime) -> _Key:
+        kind, id_field, _ = KINDS[news.item]
+        key = (kind, news.id)
+        present = self._merged[kind].get(news.id)
+        changes = dict(news.changes)
+        if present is None:
+            if self._only_published >= _MAX_PUBLISHED:
+                raise PublishError(f"this build has {_MAX_PUBLISHED:,} published items; no more are taken")
+            present = news.item(**{id_field: news.id})
+        if "metadata" in changes:
+            changes["metadata"] = {**present.metadata, **changes["metadata"]}
+        if news.item is Checkpoint:
+            changes.setdefault("created_at", present.created_at or now)
+        elif (
+            "error" not in changes
+            and hasattr(present, "error")
+            and changes.get("status", present.status) != present.status
+        ):
+            changes["error"] = None  # an error goes with the status that it explains
+        voices = self._said.setdefault(key, {})
+        if not voices:
+            self._only_published += 1
+        elif _PUBLISHED not in voices:
+            self._amended.add(key)
+        voices[_PUBLISHED] = _Said(now, 0, _PUBLISHED, msgspec.structs.replace(present, **changes))
+        return key
+
     def failed(self, path: str) -> bool:
         """Whether this file could not be read when it was last looked at."""
         return path in self._failures
 
     def _runtime(self) -> Runtime | None:
         """What the newest file says of the runtime; an empty record when no file says so any more."""
-        newest = next((r.runtime for r in reversed(self._of(Shape.RUNTIME)) if r.runtime), None)
+        newest = self._published_runtime or next(
+            (r.runtime for r in reversed(self._of(Shape.RUNTIME)) if r.runtime), None
+        )
         self._had_runtime = self._had_runtime or newest is not None
         return newest or (Runtime() if self._had_runtime else None)
 
@@ -224,8 +293,16 @@ class Merge:
             if before is None or before.item != item or (before.time, before.rank) != (record.time, rank):
                 voices[source] = _Said(record.time, rank, source, item)
                 touched.add(key)
+                published = voices.get(_PUBLISHED)
+                if published is not None:
+                    amended = _amend(published.item, before.item if before else None, item)
+                    voices[_PUBLISHED] = _Said(record.time, rank, _PUBLISHED, amended)
         for key in old_keys - new_keys:
-            del self._said[key][source]
+            voices = self._said[key]
+            del voices[source]
+            if voices.keys() == {_PUBLISHED} and key in self._amended:
+                self._amended.discard(key)
+                voices.clear()
             touched.add(key)
         if new_keys:
             self._by_path[source] = new_keys
@@ -240,7 +317,8 @@ class Merge:
                 delta.removed.append(key)
             return
         merged = self._merged[key[0]]
-        ordered = sorted(voices.values(), key=lambda s: (s.time, s.rank, s.path))
+        published = voices.get(_PUBLISHED)
+        ordered = [published] if published else sorted(voices.values(), key=lambda s: (s.time, s.rank, s.path))
         item = ordered[-1].item
         if isinstance(item, Checkpoint):
             before = merged.get(key[1])
@@ -272,10 +350,16 @@ class Merge:
             current_component=_current(components, "component_id"),
             current_feature=_current(features, "feature_id"),
         )
+        if self._published_progress is not None:
+            progress, source = _overlay_progress(progress, self._published_progress), "published"
+            status = progress.status
         others = self._of(*(shape for shape in Shape if shape is not Shape.CHECKPOINT))
         starts = [i.started_at for k in ("component", "task", "phase") for i in by_kind[k] if i.started_at]
         starts += [r.started_at for r in others if r.started_at]
         ends = [r.ended_at or r.time for r in others]
+        if self._published_at:
+            starts.append(self._published_at[0])
+            ends.append(self._published_at[1])
         if self._checkpoints:
             starts.append(self._checkpoints[0][0])
             ends.append(self._checkpoints[-1][0])
@@ -406,6 +490,29 @@ def _overlay(older: Any, newer: Any) -> Any:
         elif name == "error" and has_status and newer.status != older.status:
             said[name] = None  # an error goes with the status that it explains
     return msgspec.structs.replace(older, **said)
+
+
+def _amend(item: Any, before: Any | None, now: Any) -> Any:
+    """The published item with what a file has changed since it last spoke of it; all it says, if it never did."""
+    if before is None:
+        return _overlay(item, now)
+    changed = {n for n in now.__struct_fields__ if getattr(before, n) != getattr(now, n)}
+    if changed & set(_TOGETHER):
+        changed.update(name for name in _TOGETHER if name in now.__struct_fields__)
+    said = {name: getattr(now, name) for name in changed}
+    if "metadata" in said:
+        said["metadata"] = {**item.metadata, **now.metadata}
+    return msgspec.structs.replace(item, **said)
+
+
+def _overlay_progress(computed: Progress, published: Progress) -> Progress:
+    """The published numbers; what is at work now is still read off the items, if they tell."""
+    return msgspec.structs.replace(
+        published,
+        status=computed.status if published.status is BuildStatus.UNKNOWN else published.status,
+        current_component=published.current_component or computed.current_component,
+        current_feature=published.current_feature or computed.current_feature,
+    )
 
 
 def _current(items: list[Any], id_field: str) -> str | None:

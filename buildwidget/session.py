@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,17 +29,19 @@ from typing import Any, Final, Self
 from weakref import WeakSet
 
 from . import events as ev
-from . import formats
+from . import formats, publish
 from ._watch.files import Torn, open_file, read_file
 from ._watch.pending import FileChange
 from ._watch.retry import Retry
 from ._watch.source import ChangeSource
+from ._watch.still import StillSource
 from .formats.record import CheckpointError, Record
 from .formats.values import utc_of
 from .log import EventLog, Logged
 from .merge import Merge
-from .model import BuildStatus, BuildWarning, State
+from .model import BuildStatus, BuildWarning, Progress, Runtime, State
 from .state import BuildState, Delta, is_context
+from .terminal import Chunk, Terminal
 
 __all__ = ["BuildSession"]
 
@@ -47,7 +49,6 @@ logger = logging.getLogger("buildwidget.session")
 
 GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
-CONTENT_LIMIT: Final = 64 * 1024  # bytes of context markdown carried in a message
 _MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})  # what a half-written file can look like
 
 
@@ -57,7 +58,8 @@ class BuildSession:
     Parameters
     ----------
     project_root
-        The folder that holds (or will hold) ``.buildrunner``.
+        The folder that holds (or will hold) ``.buildrunner``. None: nothing is watched, the build is what `publish`
+        makes it.
     session_id
         The name in every message; the folder's name by default.
     poll
@@ -71,15 +73,24 @@ class BuildSession:
     """
 
     def __init__(
-        self, project_root: str | Path, *, session_id: str | None = None, poll: bool | None = None, **options: Any
+        self,
+        project_root: str | Path | None,
+        *,
+        session_id: str | None = None,
+        poll: bool | None = None,
+        **options: Any,
     ) -> None:
-        self.root = Path(os.path.abspath(Path(project_root).expanduser()))
-        self.session_id = session_id or _text(self.root.name) or "build"
+        self.root = None if project_root is None else Path(os.path.abspath(Path(project_root).expanduser()))
+        name = _text(self.root.name) if self.root else ""
+        self.session_id = session_id or name or "build"
         self.log = EventLog(secrets.token_hex(8))
         self._state = BuildState()
-        self._merge = Merge(_text(self.root.name))
+        self._merge = Merge(name or self.session_id)
+        self._terminal = Terminal()
         self.lock = threading.RLock()  # held while state and log change; take it to see both at one moment
-        self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
+        self._source: ChangeSource | StillSource = StillSource()
+        if self.root is not None:
+            self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
         self._retry = Retry()
         self._memo = formats.Memo()
         self._log_seen: dict[str, float] = {}
@@ -92,6 +103,7 @@ class BuildSession:
         self._opened = self._closed = self._loaded = False
         self._stamp: datetime | None = None
         self._wakers: WeakSet[_Waker] = WeakSet()
+        self._flusher: threading.Timer | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -104,7 +116,7 @@ class BuildSession:
             self._loop = loop
             with self.lock:
                 # The project's name, before there is any file. It must not look newer than what is already there.
-                self._emit(self._merge.update([]), _mtime(self.root / ".buildrunner"))
+                self._emit(self._merge.update([]), _mtime(self.root / ".buildrunner") if self.root else None)
             self._source.start()
         return self
 
@@ -218,6 +230,92 @@ class BuildSession:
             self._drain()
         return self.seq
 
+    # -- what programs say ----------------------------------------------------------------------------------------
+
+    def publish(self, messages: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
+        """Say something about this build: what is given is merged into what is known, and told to everyone, whole.
+
+        May be called from any thread.
+
+        Parameters
+        ----------
+        messages
+            A message of the protocol, or at most 1,000 of them: ``type``, the id, and what is new. Types are
+            component_update, feature_update, task_update, phase_update, checkpoint_update, terminal_output,
+            build_progress, file_change, error and runtime_update.
+
+        Returns
+        -------
+        int
+            The number of the newest message.
+
+        Raises
+        ------
+        buildwidget.publish.PublishError
+            If one of them is not such a message; then nothing of the list is taken.
+        """
+        news = publish.read(messages)
+        with self.lock, _uninterrupted():
+            for group in _groups(news):
+                self._publish(group)
+            return self.seq
+
+    def _publish(self, group: list[publish.Publication]) -> None:
+        delta = Delta()
+        match group[0]:
+            case publish.Output(text=text, output_type=kind, source=source):
+                delta.messages += self._output(self._terminal.feed(text, output_type=kind, source=source, now=_now()))
+            case ev.FileChange() | ev.Error() as message:
+                delta.messages.append(message)
+            case _:
+                items = [n for n in group if isinstance(n, publish.ItemNews | Progress | Runtime)]
+                delta = self._merge.publish(items, datetime.now(UTC))
+        self._emit(delta, live=True)
+
+    def write_terminal(self, text: str, output_type: str = "stdout", source: str | None = None) -> None:
+        """Add raw output to the terminal: whole lines, parts of lines, carriage returns, colours. From any thread."""
+        with self.lock, _uninterrupted():
+            self._emit(
+                Delta(
+                    messages=self._output(self._terminal.feed(text, output_type=output_type, source=source, now=_now()))
+                ),
+                live=True,
+            )
+
+    def end_terminal(self, source: str | None = None) -> None:
+        """No more output comes from ``source``: its unfinished line is a whole one."""
+        with self.lock, _uninterrupted():
+            self._emit(Delta(messages=self._output(self._terminal.finish(source))), live=True)
+
+    def flush_terminal(self) -> None:
+        """Show the lines that are unfinished for 100 ms."""
+        if self._terminal.due() is not None:
+            with self.lock, _uninterrupted():
+                self._emit(Delta(messages=self._output(self._terminal.flush(_now()))), live=True)
+
+    def _output(self, chunks: list[Chunk]) -> list[ev.FileChange | ev.TerminalOutput | ev.Error]:
+        self._arm_flush()
+        return [
+            ev.TerminalOutput(
+                output=c.output, content=c.output, output_type=c.output_type, source=c.source, line=c.line
+            )
+            for c in chunks
+        ]
+
+    def _arm_flush(self) -> None:
+        """Without a watcher's thread there is no tick: a timer shows what stays unfinished."""
+        due = self._terminal.due()
+        if self.root is not None or due is None or self._flusher is not None or self._closed:
+            return
+
+        def flush() -> None:
+            self._flusher = None
+            self.flush_terminal()
+
+        self._flusher = threading.Timer(max(0.001, due - _now()), flush)
+        self._flusher.daemon = True
+        self._flusher.start()
+
     # -- those who want to know -----------------------------------------------------------------------------------
 
     def listen(self, callback: Callable[[list[Logged]], None]) -> Callable[[], None]:
@@ -290,6 +388,9 @@ class BuildSession:
             self._post(self._loop)
 
     def _tick(self) -> None:
+        due = self._terminal.due()
+        if due is not None and due <= _now():
+            self.flush_terminal()
         if self._source.due_in() == 0.0:  # the pump gave way to somebody who held the lock for another reason
             if self._loop is None or not self._responsive:
                 self._pump()
@@ -343,7 +444,7 @@ class BuildSession:
         if not said and not files:
             return
         delta = self._merge.update(said) if said else Delta()
-        delta.files = files
+        delta.messages += files
         self._emit(delta, newest, live=live)
 
     def _emit(self, delta: Delta, newest: float | None = None, *, live: bool = False) -> None:
@@ -394,6 +495,7 @@ class BuildSession:
         path = change.path
         name = _text(path)  # what messages say; `path` is what the system calls it
         shape = formats.shape_of(path)
+        assert self.root is not None
         try:
             # Only what the watcher knows to be there is read: it would not tell of the end of anything else.
             if change.change_type == "deleted":
@@ -437,20 +539,41 @@ class BuildSession:
 
     def _look(self, path: str) -> tuple[str | None, os.stat_result]:
         """The beginning of a context file's text, and the stat of any file that is not parsed."""
+        assert self.root is not None
         fd, stat = open_file(self.root, path)
         try:
             if not is_context(path):
                 return None, stat
-            return os.read(fd, CONTENT_LIMIT).decode("utf-8", "replace"), stat
+            return os.read(fd, publish.CONTENT_LIMIT).decode("utf-8", "replace"), stat
         finally:
             os.close(fd)
 
     def _fingerprint(self, path: str) -> object:
+        assert self.root is not None
         try:
             stat = os.stat(self.root / path)
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _groups(news: Iterable[publish.Publication]) -> Generator[list[publish.Publication]]:
+    """Publications that can be taken in together: items, as long as none of them comes twice."""
+    group: list[publish.Publication] = []
+    seen: set[tuple[type, str]] = set()
+    for one in news:
+        key = (one.item, one.id) if isinstance(one, publish.ItemNews) else None
+        if group and (key is None or not seen or key in seen):
+            yield group
+            group, seen = [], set()
+        group.append(one)
+        if key is not None:
+            seen.add(key)
+    if group:
+        yield group
+
+
+_now = time.monotonic
 
 
 def _mtime(path: Path) -> float | None:

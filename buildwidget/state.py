@@ -48,13 +48,13 @@ _EPOCH = datetime.min.replace(tzinfo=UTC)
 class Delta(msgspec.Struct, kw_only=True):
     """What should be true from now on, as far as it may have changed. `BuildState.diff` keeps only what did.
 
-    ``items`` are whole records of the types in `KINDS`; ``removed`` are (kind, id) pairs; ``files`` are messages to
-    pass on as they are; ``warnings`` pairs a warning with whether it is over.
+    ``items`` are whole records of the types in `KINDS`; ``removed`` are (kind, id) pairs; ``messages`` (file
+    changes, output, errors) are passed on as they are; ``warnings`` pairs a warning with whether it is over.
     """
 
     items: list[Any] = []
     removed: list[tuple[str, str]] = []
-    files: list[ev.FileChange] = []
+    messages: list[ev.FileChange | ev.TerminalOutput | ev.Error] = []
     warnings: list[tuple[BuildWarning, bool]] = []
     runtime: Runtime | None = None
     progress: Progress | None = None
@@ -234,8 +234,8 @@ class BuildState:
             kind, id_field, cls = KINDS[type(item)]
             if self._items[kind].get(getattr(item, id_field)) != item:
                 emit(cls, asdict(item))
-        for change in delta.files:
-            out.append(msgspec.structs.replace(change, seq=self.seq + len(out) + 1, **common))
+        for message in delta.messages:
+            out.append(msgspec.structs.replace(message, seq=self.seq + len(out) + 1, **common))
         for warning, cleared in delta.warnings:
             known = self._warnings.get((warning.file_path, warning.code))
             if cleared or known != warning:

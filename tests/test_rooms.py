@@ -15,15 +15,15 @@ FLOORS = [
     ["model"],
     ["progress", "events"],
     ["state"],
-    ["formats"],
+    ["formats", "publish"],
     ["merge"],
     ["watcher"],
-    ["log"],
+    ["log", "terminal"],
     ["session"],
     ["terminal_view", "interrupt"],
     ["frames", "demo"],
     ["compat"],
-    ["widget"],
+    ["widget", "server"],
     ["cli"],
     ["__main__"],
 ]
@@ -47,10 +47,15 @@ ONLY_IN = {
     "IPython": {"widget"},
     "typer": {"cli"},
     "rich": {"cli", "demo", "terminal_view"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
+    "uvloop": {"server"},
+    "prometheus_client": {"server"},
+    "fastapi": {"server"},
 }
 
 # The pure core is given times, ids and bytes; it looks nothing up itself.
-PURE = {"model", "progress", "events", "state", "merge"}
+PURE = {"model", "progress", "events", "state", "merge", "publish", "terminal"}
 IMPURE = {
     *("anyio", "asyncio", "glob", "io", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil", "signal"),
     *("sniffio", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid"),

@@ -16,12 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
-from .. import events as ev
-from ..log import Logged
+from ..log import Logged, collapse
 from ..session import BuildSession
-from ..state import is_context
 
-__all__ = ["Outbox", "collapse"]
+__all__ = ["Outbox"]
 
 logger = logging.getLogger("buildwidget.widget")
 
@@ -30,36 +28,6 @@ HEARTBEAT: Final = 1.0  # seconds of silence before a sign of life
 MANY: Final = 2_000  # messages; beyond, the state itself is shorter
 
 Send = Callable[[dict[str, Any], "list[bytes] | None"], None]
-
-
-def collapse(rows: list[Logged]) -> list[Logged]:
-    """Drop every message that a later one replaces whole. Never across a `removed` of the same item."""
-    last: dict[tuple[str, str], int] = {}
-    keep = [True] * len(rows)
-    for at, row in enumerate(rows):
-        event = row.event
-        match event:
-            case ev.ComponentUpdate():
-                key = ("component", event.component_id)
-            case ev.FeatureUpdate():
-                key = ("feature", event.feature_id)
-            case ev.TaskUpdate():
-                key = ("task", event.task_id)
-            case ev.PhaseUpdate():
-                key = ("phase", event.phase_id)
-            case ev.BuildProgress() | ev.SessionUpdate() | ev.RuntimeUpdate():
-                key = (type(event).__name__, "")
-            case ev.FileChange() if not is_context(event.file_path):
-                key = ("file", event.file_path)
-            case ev.Removed():
-                last.pop((event.kind, event.id), None)
-                continue
-            case _:
-                continue
-        if key in last:
-            keep[last[key]] = False
-        last[key] = at
-    return [row for row, kept in zip(rows, keep, strict=True) if kept]
 
 
 class Outbox:

@@ -114,7 +114,7 @@ class BuildWidget(anywidget.AnyWidget):
         try:
             self._wait_loaded(FIRST_LOOK)
             seq, state = self._session.snapshot_at()
-            meta = {"path": _shown(self._session.root), "version": __version__}
+            meta = {"path": _shown(self._session), "version": __version__}
             super().__init__(height=height, filter=filter, _meta=meta, _snapshot=self._packed(seq, state))
         except BaseException:
             if self._owned:
@@ -432,7 +432,7 @@ class BuildWidget(anywidget.AnyWidget):
     # -- in the notebook ------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return f"BuildWidget({self._session.root.name!r})"
+        return f"BuildWidget({self._session.root.name if self._session.root else self._session.session_id!r})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -631,9 +631,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _shown(root: Path) -> str:
-    """A path as people read it: with ``~``, and without what is no text."""
-    shown, home = str(root), str(Path.home())
+def _shown(session: BuildSession) -> str:
+    """The project's path as people read it: with ``~``, and without what is no text."""
+    if session.root is None:
+        return session.session_id
+    shown, home = str(session.root), str(Path.home())
     if shown.startswith(home + os.sep):
         shown = "~" + shown[len(home) :]
     return shown.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,116 @@
+"""The same stream without a WebSocket: server-sent events and newline-delimited JSON, on the same address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from .filters import Filter
+from .hub import Client, Numbered, Start
+from .sessions import Sessions
+from .stream import start_of
+from .wire import Batch, TaskWriter
+
+__all__ = ["LinesWriter", "respond", "wants_lines"]
+
+SSE: Final = "text/event-stream"
+NDJSON: Final = "application/x-ndjson"
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+def wants_lines(accept: str) -> str | None:
+    """Which of the two an ``Accept`` header asks for; NDJSON if it does not care; None if it wants something else."""
+    kinds = [part.split(";")[0].strip().lower() for part in accept.split(",") if part.strip()]
+    for kind in kinds:
+        if kind in {SSE, NDJSON}:
+            return kind
+    return NDJSON if not kinds or "*/*" in kinds or "application/*" in kinds else None
+
+
+def start_of_lines(scope: MutableMapping[str, Any]) -> tuple[Start, Filter]:
+    """As for a WebSocket; ``Last-Event-ID`` (epoch:seq) says where an event source stopped.
+
+    Raises
+    ------
+    BadRequestError
+        If the query cannot be read.
+    """
+    start, wanted = start_of(scope)
+    last = dict(scope.get("headers", ())).get(b"last-event-id", b"").decode("latin-1")
+    epoch, _, since = last.rpartition(":")
+    if epoch and since.isascii() and since.isdigit() and len(since) <= 16:
+        start = Start(epoch, int(since), snapshot=True)
+    return start, wanted
+
+
+class LinesWriter(TaskWriter):
+    """Writes batches as the body of one HTTP response."""
+
+    def __init__(self, send: Send, kind: str) -> None:
+        super().__init__(send)
+        self._kind = kind
+
+    def messages(self, batch: Batch) -> list[tuple[MutableMapping[str, Any], int]]:
+        """One piece of the body."""
+        if self._kind == NDJSON:
+            body = b"".join(message + b"\n" for message in batch.messages)
+        elif isinstance(batch, Numbered):
+            pairs = zip(batch.messages, batch.ids, strict=True)
+            body = b"".join(
+                (f"id: {at}\n".encode() if at else b"") + b"data: %b\n\n" % message for message, at in pairs
+            )
+        else:
+            body = b"".join(b"data: %b\n\n" % message for message in batch.messages)
+        return [({"type": "http.response.body", "body": body, "more_body": True}, len(body))]
+
+    def farewell(self, code: int, reason: str) -> MutableMapping[str, Any]:  # noqa: ARG002 (HTTP has no close codes)
+        """The end of the body."""
+        return {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+async def respond(
+    scope: MutableMapping[str, Any],
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    send: Send,
+    *,
+    sessions: Sessions,
+    session_id: str,
+    kind: str,
+) -> None:
+    """Stream a session as the response to a request that was let in.
+
+    Raises
+    ------
+    BadRequestError, buildwidget.server.sessions.UnknownSessionError
+        Before anything was sent.
+    """
+    start, wanted = start_of_lines(scope)
+    hub = sessions.hub(session_id)
+    headers = [
+        (b"content-type", f"{kind}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),  # else some proxies wait for more before they hand anything on
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    writer = LinesWriter(send, kind)
+    peer = scope.get("client") or ("", 0)
+    agent = dict(scope.get("headers", ())).get(b"user-agent", b"")[:200].decode("latin-1")
+    client = Client(
+        hub,
+        writer,
+        wanted,
+        client_id=sessions.new_id(),
+        address=f"{peer[0]}:{peer[1]}" if peer[0] else "",
+        user_agent=agent,
+    )
+    try:
+        await hub.join(client, start)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except asyncio.CancelledError:
+        if not writer.aborted:
+            raise
+    finally:
+        hub.leave(client)
