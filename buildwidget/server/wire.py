@@ -6,6 +6,7 @@ A frame to a client is never masked (RFC 6455, 5.1), so the same bytes suit all 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import cached_property
 from struct import pack
@@ -14,6 +15,8 @@ from typing import Any, Final, Protocol
 __all__ = ["EXTENSION", "AsgiWriter", "Batch", "TaskWriter", "Writer", "nothing", "text_frame", "writer_of"]
 
 EXTENSION: Final = "buildwidget.frames"  # in the scope's extensions: a server that writes prepared frames
+
+MAY_WAIT: Final = 256 * 1024  # bytes that wait for a task to send them before their client counts as slow
 
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -101,7 +104,7 @@ class TaskWriter:
         self.on_paused: Callable[[], None] = nothing
         self.on_resumed: Callable[[], None] = nothing
         self.on_closed: Callable[[], None] = nothing
-        self._waiting: list[tuple[MutableMapping[str, Any], int]] = []
+        self._waiting: deque[tuple[MutableMapping[str, Any], int]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._owner = asyncio.current_task()  # serves this client; ends with it
         self.aborted = False
@@ -139,14 +142,15 @@ class TaskWriter:
         self._waiting += messages
         self.buffered += sum(size for _, size in messages)
         if self._task is None:
-            self.paused = True
             self._task = asyncio.get_running_loop().create_task(self._drain())
+        if self.buffered > MAY_WAIT and not self.paused:
+            self.paused = True
             self.on_paused()
 
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                message, size = self._waiting.pop(0)
+                message, size = self._waiting.popleft()
                 await self._send(message)
                 self.buffered -= size
         except Exception:  # noqa: BLE001 (whatever a server raises when its client is gone)
@@ -156,9 +160,10 @@ class TaskWriter:
             return
         finally:
             self._task = None
-        self.paused = False
-        if not self.closed:
-            self.on_resumed()
+        if self.paused:
+            self.paused = False
+            if not self.closed:
+                self.on_resumed()
 
 
 class AsgiWriter(TaskWriter):

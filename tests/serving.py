@@ -1,0 +1,137 @@
+"""Real servers for the tests, and clients that fold what they get."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from typing import Any
+
+import uvicorn
+import websockets
+
+from buildwidget import events as ev
+from buildwidget.server import LiveServer, ServerOptions, Sessions, create_app, serve
+from buildwidget.session import BuildSession
+from buildwidget.state import BuildState
+
+
+class StockServer:
+    """The same application under uvicorn as it comes: no prepared frames."""
+
+    def __init__(self, session: BuildSession, **options: Any) -> None:
+        self._options = ServerOptions(port=0, **options)
+        sessions = self.sessions = Sessions(self._options)
+        sessions.add(session)
+        self.session_id = session.session_id
+        app = create_app(options=self._options, sessions=sessions)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.stream_url = f"ws://127.0.0.1:{self.port}/api/build/stream/{self.session_id}"
+        config = uvicorn.Config(app, log_config=None, ws="websockets-sansio", ws_ping_interval=None)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: self._server.run([listener]), daemon=True)
+        self._thread.start()
+        end = time.monotonic() + 10
+        while not self._server.started and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+@contextlib.contextmanager
+def serving(target: Any, *, stock: bool = False, **options: Any):
+    """A server of this session (or path) until the end of the block."""
+    server = StockServer(target, **options) if stock else serve(target, **options)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def sessions_of(server: Any) -> Sessions:
+    return server._sessions if isinstance(server, LiveServer) else server.sessions
+
+
+@contextlib.contextmanager
+def published(session_id: str = "shop"):
+    """A session without files."""
+    session = BuildSession(None, session_id=session_id).open()
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+class Folder:
+    """A client that keeps the state, and every number it was given."""
+
+    def __init__(self) -> None:
+        self.state = BuildState()
+        self.epoch: str | None = None
+        self.seen: list[int] = []
+        self.kinds: list[str] = []
+        self.gaps: list[Any] = []
+
+    @property
+    def seq(self) -> int:
+        return self.state.seq
+
+    def take(self, text: str | bytes) -> dict[str, Any]:
+        message = json.loads(text)
+        self.kinds.append(message["type"])
+        if message.get("seq") is None and message["type"] not in {"pong", "subscribed", "error"}:
+            message["seq"] = None
+        event = ev.decode(text)
+        match event:
+            case ev.Connection():
+                if event.epoch != self.epoch:
+                    self.epoch, self.state = event.epoch, BuildState()
+            case ev.Snapshot():
+                self.state = BuildState(event.state, event.seq)
+                self.epoch = event.epoch
+            case ev.Gap():
+                self.gaps.append(event)
+            case ev.Heartbeat() | ev.Pong() | ev.Subscribed() | ev.StatusReport():
+                pass
+            case _ if event.seq is not None:
+                self.seen.append(event.seq)
+                self.state.apply(event)
+            case _:
+                pass
+        return message
+
+    def plain(self) -> Any:
+        return json.loads(ev.encode(ev.Snapshot(epoch="", seq=0, state=self.state.snapshot())))["state"]
+
+
+def plain(session: BuildSession) -> Any:
+    """The session's state as parsed JSON."""
+    return json.loads(ev.encode(ev.Snapshot(epoch="", seq=0, state=session.snapshot())))["state"]
+
+
+async def read_until(
+    ws: Any, condition: Any, folder: Folder | None = None, seconds: float = 10.0
+) -> list[dict[str, Any]]:
+    """Messages until one of them (or the folder) satisfies ``condition``."""
+    folder = folder or Folder()
+    got: list[dict[str, Any]] = []
+    async with asyncio.timeout(seconds):
+        while True:
+            got.append(folder.take(await ws.recv()))
+            if condition(got[-1]):
+                return got
+
+
+def of_type(name: str):
+    return lambda message: message["type"] == name
+
+
+def connect(server: Any, query: str = "", **options: Any) -> Any:
+    return websockets.connect(server.stream_url + query, max_size=None, **options)

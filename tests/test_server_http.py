@@ -1,0 +1,470 @@
+"""The server over plain HTTP: event streams, status, publishing; who may come in; and what attackers try."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+
+import httpx
+import pytest
+import websockets
+
+from buildwidget.server import OptionsError, ServerOptions, serve
+from tests.serving import connect, of_type, plain, published, read_until, serving
+
+READ, WRITE = "read-token-1", "write-token-1"
+
+
+@pytest.fixture
+def session():
+    with published() as made:
+        made.publish({"type": "component_update", "component_id": "api", "status": "running", "progress": 40})
+        yield made
+
+
+@pytest.fixture
+def server(session):
+    with serving(session) as made:
+        yield made
+
+
+@pytest.fixture
+def guarded(session):
+    with serving(session, token=READ, write_token=WRITE, allow_origins=("https://good.example", "null")) as made:
+        yield made
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+# -- event streams ---------------------------------------------------------------------------------------------------
+
+
+def events_of(lines):
+    """Server-sent events: (id, message)."""
+    at = None
+    for line in lines:
+        if line.startswith("id: "):
+            at = line[4:]
+        elif line.startswith("data: "):
+            yield at, json.loads(line[6:])
+            at = None
+
+
+def test_server_sent_events_and_last_event_id(session, server) -> None:
+    url = f"{server.url}/api/build/stream/shop"
+    with httpx.stream("GET", url, headers={"Accept": "text/event-stream"}, timeout=10) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = events_of(response.iter_lines())
+        assert next(events)[1]["type"] == "connection"
+        at = next(at for at, message in events if message["type"] == "build_progress")
+        assert at == f"{session.epoch}:{session.seq}"
+    missed = [session.publish({"type": "component_update", "component_id": "api", "progress": n}) for n in (50, 60)]
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": at}
+    with httpx.stream("GET", url, headers=headers, timeout=10) as response:
+        events = events_of(response.iter_lines())
+        assert next(events)[1]["resumed"] is True
+        got = []
+        for at, message in events:
+            got.append(message["seq"])
+            assert at == f"{session.epoch}:{message['seq']}"
+            if message["seq"] == session.seq:
+                break
+        assert set(missed) <= set(got)
+        assert got == list(range(got[0], session.seq + 1))
+    with httpx.stream("GET", url, headers={**headers, "Last-Event-ID": "other:4"}, timeout=10) as response:
+        events = events_of(response.iter_lines())
+        assert next(events)[1]["resumed"] is False
+        at, message = next(events)
+        assert (message["type"], at) == ("snapshot", f"{session.epoch}:{session.seq}")
+
+
+def test_newline_delimited_json(session, server) -> None:
+    with httpx.stream(
+        "GET", f"{server.url}/api/build/stream/shop?snapshot=1&topics=components", timeout=10
+    ) as response:
+        assert response.headers["content-type"].startswith("application/x-ndjson")
+        lines = (json.loads(line) for line in response.iter_lines())
+        assert next(lines)["type"] == "connection"
+        assert next(lines)["state"] == plain(session)
+        seq = session.publish({"type": "component_update", "component_id": "api", "name": "API"})
+        assert next(lines)["seq"] == seq
+
+
+def test_a_reader_that_leaves_is_forgotten(session, server) -> None:
+    with httpx.stream("GET", f"{server.url}/api/build/stream/shop", timeout=10) as response:
+        next(response.iter_lines())
+        assert len(server._sessions.clients()) == 1
+    deadline = time.monotonic() + 10
+    while server._sessions.clients() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not server._sessions.clients()
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status"),
+    [
+        ("/api/build/stream/other", "*/*", 404),
+        ("/api/build/stream/shop", "text/html", 406),
+        ("/api/build/stream/shop?since=x", "*/*", 400),
+        ("/api/build/stream/shop?topics=nonsense", "*/*", 400),
+        ("/api/build/status/other", "*/*", 404),
+        ("/nothing", "*/*", 404),
+        ("/static/../run.py", "*/*", 404),
+        ("/static/..%2frun.py", "*/*", 404),
+        ("/static/widget.js", "*/*", 404),
+        ("/schema/..%2f..%2fsecret.json", "*/*", 404),
+    ],
+)
+def test_errors_say_what_is_wrong_and_show_no_traceback(server, path, accept, status) -> None:
+    answer = httpx.get(server.url + path, headers={"Accept": accept})
+    assert answer.status_code == status
+    assert answer.json().keys() == {"error", "message"}
+    assert "Traceback" not in answer.text
+
+
+# -- status and publishing -------------------------------------------------------------------------------------------
+
+
+def test_sessions_and_status(session, server) -> None:
+    (row,) = httpx.get(f"{server.url}/api/build/sessions").json()["sessions"]
+    assert (row["session_id"], row["status"], row["percent"]) == ("shop", "in_progress", 40)
+    assert (row["epoch"], row["seq"]) == (session.epoch, session.seq)
+    status = httpx.get(f"{server.url}/api/build/status/shop").json()
+    assert status == {"session_id": "shop", "epoch": session.epoch, "seq": session.seq, "state": plain(session)}
+
+
+def test_publishing_needs_the_write_token_and_reaches_every_client(session, guarded) -> None:
+    url = f"{guarded.url}/api/build/sessions/shop/events"
+    body = [
+        {"type": "component_update", "component_id": "ui", "status": "completed"},
+        {"type": "terminal_output", "output": "done\n"},
+    ]
+    assert httpx.post(url, json=body).status_code == 401
+    assert httpx.post(url, json=body, headers=bearer(READ)).status_code == 403
+    assert httpx.post(url, json=body, headers=bearer("x" * 20)).status_code == 403
+    before = session.seq
+    answer = httpx.post(url, json=body, headers=bearer(WRITE))
+    assert answer.status_code == 200
+    assert answer.json() == {"session_id": "shop", "epoch": session.epoch, "seq": session.seq}
+    assert session.seq > before
+    assert {c.component_id: c.status for c in session.snapshot().components}["ui"] == "completed"
+
+
+def test_without_a_write_token_nobody_publishes(server) -> None:
+    answer = httpx.post(f"{server.url}/api/build/sessions/shop/events", json=[], headers=bearer(WRITE))
+    assert answer.status_code == 403
+    assert "--write-token" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"3",
+        b'"x"',
+        b"\xff",
+        b'{"type":"snapshot"}',
+        b'{"type":"component_update"}',
+        b'{"type":"component_update","component_id":""}',
+        b'{"type":"component_update","component_id":"a","seq":9}',
+        b'{"type":"component_update","component_id":"a","epoch":"e"}',
+        b'{"type":"component_update","component_id":"a","progress":"half"}',
+        b'{"type":"component_update","component_id":"a","progress":NaN}',
+        b'{"type":"gap","from_seq":1}',
+        b'{"type":"file_change","file_path":"../../etc/passwd","change_type":"modified"}',
+        b'{"type":"file_change","file_path":"/etc/passwd","change_type":"modified"}',
+        b'[{"type":"component_update","component_id":"ok"},{"type":"nonsense"}]',
+        b"[" * 100_000,
+        b"[" + b"{}," * 2_000 + b"{}]",
+    ],
+)
+def test_a_bad_publication_is_refused_whole(session, guarded, body) -> None:
+    before = session.seq
+    answer = httpx.post(f"{guarded.url}/api/build/sessions/shop/events", content=body, headers=bearer(WRITE))
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+    assert session.seq == before
+
+
+def test_a_publication_that_is_too_big(session, guarded) -> None:
+    body = b'{"type":"terminal_output","output":"' + b"x" * (2 << 20) + b'"}'
+    answer = httpx.post(f"{guarded.url}/api/build/sessions/shop/events", content=body, headers=bearer(WRITE))
+    assert answer.status_code == 413
+
+
+# -- who may come in -------------------------------------------------------------------------------------------------
+
+
+async def status_of(server, query: str = "", **headers: str) -> int:
+    """The status of a WebSocket handshake: 101 if it is let in."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    host = given.pop("Host", None)
+    try:
+        async with websockets.connect(server.stream_url + query, additional_headers=given) as ws:
+            await ws.recv()
+            return 101
+    except websockets.InvalidStatus as error:
+        assert host is None
+        return error.response.status_code
+
+
+async def test_tokens(guarded) -> None:
+    assert await status_of(guarded) == 401
+    assert await status_of(guarded, "?token=wrong-token") == 401
+    assert await status_of(guarded, "?token=") == 401
+    assert await status_of(guarded, Authorization="Basic cmVhZA==") == 401
+    assert await status_of(guarded, f"?token={READ}x") == 401
+    assert await status_of(guarded, f"?token={READ}") == 101
+    assert await status_of(guarded, Authorization=f"Bearer {READ}") == 101
+    assert await status_of(guarded, Authorization=f"bearer {WRITE}") == 101
+    for path in (
+        "/api/build/sessions",
+        "/api/build/status/shop",
+        "/api/build/stream/shop",
+        "/metrics",
+        "/asyncapi.json",
+    ):
+        assert httpx.get(guarded.url + path).status_code == 401
+    for path in ("/healthz", "/readyz"):
+        assert httpx.get(guarded.url + path).status_code == 200
+
+
+async def test_a_browser_gets_a_cookie_that_opens_the_stream_and_does_not_hold_the_token(guarded) -> None:
+    assert httpx.get(guarded.url).status_code == 401
+    answer = httpx.get(f"{guarded.url}/?token={READ}")
+    assert answer.status_code == 200
+    cookie = answer.headers["set-cookie"]
+    assert READ not in cookie
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    pair = cookie.split(";")[0]
+    assert await status_of(guarded, Cookie=pair) == 101
+    assert await status_of(guarded, Cookie=pair + "0") == 401
+    assert httpx.get(guarded.url, headers={"Cookie": pair}).status_code == 200
+    url = f"{guarded.url}/api/build/sessions/shop/events"
+    assert httpx.post(url, json=[], headers={"Cookie": pair}).status_code == 401  # a cookie never publishes
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("{own}", 101),
+        ("https://good.example", 101),
+        ("null", 101),
+        ("http://good.example", 403),
+        ("https://good.example:8443", 403),
+        ("https://good.example.evil.example", 403),
+        ("https://evil.example", 403),
+        ("{own}.evil.example", 403),
+        ("http://127.0.0.1.evil.example", 403),
+        ("http://127.0.0.1", 403),
+        ("http://127.0.0.1@evil.example", 403),
+        ("http://evil.example#{own}", 403),
+        ("http://localhost.evil.example", 403),
+        ("file://", 403),
+        ("", 403),
+        ("garbage", 403),
+    ],
+)
+async def test_origins(guarded, origin, status) -> None:
+    given = origin.format(own=guarded.url)
+    assert await status_of(guarded, f"?token={READ}", Origin=given) == status
+    answer = httpx.get(f"{guarded.url}/api/build/sessions", headers={**bearer(READ), "Origin": given})
+    assert answer.status_code == (200 if status == 101 else 403)
+    assert ("access-control-allow-origin" in answer.headers) == (status == 101)
+
+
+async def test_null_is_refused_unless_it_is_allowed(server) -> None:
+    assert await status_of(server, Origin="null") == 403
+    assert await status_of(server, Origin=server.url) == 101
+
+
+def raw(server, request: bytes, seconds: float = 5.0) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as one:
+        one.sendall(request)
+        with contextlib.suppress(TimeoutError):
+            return one.recv(65_536)
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{port}", b"200"),
+        ("localhost:{port}", b"200"),
+        ("[::1]:{port}", b"200"),
+        ("LOCALHOST", b"200"),
+        ("evil.example", b"403"),
+        ("evil.example:{port}", b"403"),
+        ("127.0.0.1.evil.example", b"403"),
+        ("localhost.evil.example", b"403"),
+        ("10.1.2.3", b"403"),
+        ("", b"403"),
+        ("127.0.0.1:port", b"403"),
+        ("evil.example\r\nHost: localhost", b"403"),
+    ],
+)
+def test_a_host_must_be_our_own(server, host, status) -> None:
+    name = host.format(port=server.port)
+    for path in ("/", "/api/build/sessions", "/static/page.js"):
+        answer = raw(server, f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        assert answer.split(b" ")[1] in ({status, b"404", b"500"} if status == b"200" else {status, b"400"})
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    request = (
+        f"GET /api/build/stream/shop HTTP/1.1\r\nHost: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n"
+    )
+    assert raw(server, request.encode()).split(b" ")[1] in ({b"101"} if status == b"200" else {b"403", b"400"})
+
+
+def test_other_machines_need_a_token() -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
+        with pytest.raises(OptionsError, match="token"):
+            ServerOptions(host=host).check()
+        ServerOptions(host=host, token="long-enough").check()
+    for host in ("127.0.0.1", "127.0.0.2", "::1", "localhost"):
+        ServerOptions(host=host).check()
+    for bad in ({"token": "short"}, {"token": "with a space"}, {"port": 70_000}, {"allow_origins": ("evil",)}):
+        with pytest.raises(OptionsError):
+            ServerOptions(**bad).check()
+
+
+def test_what_browsers_are_told(server) -> None:
+    for path in ("/", "/api/build/sessions", "/nothing", "/healthz"):
+        headers = httpx.get(server.url + path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-frame-options"] == "DENY"
+        assert "server" not in headers
+
+
+# -- what attackers try ----------------------------------------------------------------------------------------------
+
+
+async def still_serves(server) -> None:
+    async with connect(server, "?snapshot=1") as ws:
+        await read_until(ws, of_type("snapshot"))
+
+
+async def test_half_open_connections_do_not_keep_others_out(server, monkeypatch) -> None:
+    from buildwidget.server import _uvicorn
+
+    monkeypatch.setattr(_uvicorn, "HEADER_SECONDS", 1.0)
+    half = []
+    try:
+        for number in range(800):
+            one = socket.create_connection(("127.0.0.1", server.port))
+            if number % 2:
+                one.sendall(b"GET /api/build/stream/shop HTTP/1.1\r\nHost: 127.0")
+            half.append(one)
+        await still_serves(server)
+        half[-1].settimeout(10)
+        assert await asyncio.to_thread(_ended, half[-1])
+        assert await asyncio.to_thread(_ended, half[-2])
+    finally:
+        for one in half:
+            one.close()
+    await still_serves(server)
+
+
+def _ended(one: socket.socket) -> bool:
+    one.settimeout(10)
+    try:
+        return one.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_a_slow_handshake_ends(server, monkeypatch) -> None:
+    from buildwidget.server import _uvicorn
+
+    monkeypatch.setattr(_uvicorn, "HEADER_SECONDS", 0.5)
+
+    def drip() -> bool:
+        with socket.create_connection(("127.0.0.1", server.port)) as one:
+            started = time.monotonic()
+            with contextlib.suppress(OSError):
+                for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: " * 400:
+                    one.sendall(bytes([byte]))
+                    time.sleep(0.05)
+            return time.monotonic() - started < 5
+
+    assert await asyncio.to_thread(drip)
+    await still_serves(server)
+
+
+async def test_endless_headers_are_refused(server) -> None:
+    answer = raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 200_000)
+    assert answer.startswith(b"HTTP/1.1 400") or answer == b""
+    await still_serves(server)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x00" * 1000,
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET " + b"/" * 60_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\n",
+    ],
+)
+async def test_garbage_instead_of_http(server, garbage) -> None:
+    answer = await asyncio.to_thread(raw, server, garbage, 2.0)
+    assert b"Traceback" not in answer
+    await still_serves(server)
+
+
+async def test_markup_in_every_text_field_stays_text(session, server) -> None:
+    evil = '<img src=x onerror="alert(1)"></script><script>alert(2)</script>\u2028\x00'
+    session.publish(
+        [
+            {
+                "type": "component_update",
+                "component_id": evil,
+                "name": evil,
+                "error": evil,
+                "status": evil,
+                "metadata": {evil: evil},
+            },
+            {"type": "terminal_output", "output": evil + "\n", "source": evil},
+            {"type": "error", "error_message": evil, "traceback": "File secret.py"},
+        ]
+    )
+    async with connect(server, "?snapshot=1") as ws:
+        got = await read_until(ws, of_type("snapshot"))
+        assert evil in {c["component_id"] for c in got[-1]["state"]["components"]}
+    answer = httpx.get(f"{server.url}/api/build/status/shop")
+    assert answer.headers["content-type"] == "application/json"
+    assert "secret.py" not in answer.text
+
+
+async def test_compression_is_not_offered(server) -> None:
+    async with websockets.connect(server.stream_url, compression="deflate") as ws:
+        assert ws.response.headers.get("Sec-WebSocket-Extensions") is None
+
+
+# -- beside a notebook -----------------------------------------------------------------------------------------------
+
+
+def test_a_server_says_where_it_is_and_stops(tmp_path) -> None:
+    (tmp_path / "my shop").mkdir()
+    with serve(tmp_path / "my shop") as server:
+        assert httpx.get(server.url + "/healthz").status_code == 200
+        assert server.session_id == "my-shop"
+        assert server.url in repr(server)
+        assert server.stream_url in server._repr_html_()
+        with pytest.raises(OptionsError, match=str(server.port)):
+            serve(tmp_path, port=server.port)
+    assert not server.running
+    assert "stopped" in repr(server)
+    server.stop()
+    with pytest.raises(OptionsError, match="no folder"):
+        serve(tmp_path / "nowhere")
