@@ -152,7 +152,7 @@ def clients_main(port: int, clients: int, websocket: bool, size: int) -> None:
     tails: dict[object, bytes] = {}
     mark = b'"type":"component_update"' if websocket else None
     if websocket and size:  # the original spaces its JSON
-        mark = b'component_update'
+        mark = b"component_update"
     while True:
         for key, _ in selector.select():
             if key.fileobj is sys.stdin:
@@ -181,7 +181,15 @@ class Server:
         self.server = subprocess.Popen(command, **pipes)
         port = self.server.stdout.readline().strip()
         me = [sys.executable, "-m", "benchmarks.bench_fanout", "--as", "clients"]
-        options = ["--port", port, "--clients", str(clients), "--size", str(size), *(["--websocket"] if websocket else [])]
+        options = [
+            "--port",
+            port,
+            "--clients",
+            str(clients),
+            "--size",
+            str(size),
+            *(["--websocket"] if websocket else []),
+        ]
         self.clients = subprocess.Popen([*me, *options], **pipes)
         assert self.server.stdout.readline().strip() == "ready", f"{name} did not start"
         time.sleep(0.3)

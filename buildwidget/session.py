@@ -35,6 +35,7 @@ from ._watch.pending import FileChange
 from ._watch.retry import Retry
 from ._watch.source import ChangeSource
 from ._watch.still import StillSource
+from ._watch.tail import Tails
 from .formats.record import CheckpointError, Record
 from .formats.values import utc_of
 from .log import EventLog, Logged
@@ -94,6 +95,7 @@ class BuildSession:
         self._retry = Retry()
         self._memo = formats.Memo()
         self._log_seen: dict[str, float] = {}
+        self._tails = Tails(self.root) if self.root else None
         self._listeners: list[Callable[[list[Logged]], None]] = []
         self._tickers: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -426,10 +428,14 @@ class BuildSession:
 
     def _batch(self, changes: list[FileChange]) -> None:
         said: list[tuple[str, Record | BuildWarning | None]] = []
-        files: list[ev.FileChange] = []
+        files: list[ev.FileChange | ev.TerminalOutput | ev.Error] = []
         newest: float | None = None
         live = self._loaded
+        if not live:  # the newest output last
+            changes = sorted(changes, key=lambda change: _log_time(self.root, change.path))
         for change in changes:
+            if change.path.endswith(".log") and self._follow(change, files, live):
+                continue
             if change.change_type != "deleted" and self._hold_back(change):
                 continue
             result = self._read(change, live)
@@ -475,6 +481,34 @@ class BuildSession:
             stamp = now if live else self._stamp
         self._stamp = stamp
         return stamp
+
+    def _follow(self, change: FileChange, messages: list[Any], live: bool) -> bool:
+        """Add what a log file has to say; True if it has more, and this change comes back at once."""
+        path = change.path
+        assert self._tails is not None
+        source = _text(path).removeprefix(".buildrunner/")
+        if change.change_type == "deleted":
+            if self._tails.forget(path):
+                messages += self._output(self._terminal.finish(source))
+            return False
+        if path in self._source.odd:
+            return False
+        try:
+            piece = self._tails.read(path, old=not live)
+        except OSError:
+            return False  # `_read` says what is wrong, if it stays so
+        if piece is None:
+            return False
+        now = _now()
+        if piece.again:
+            messages += self._output(self._terminal.finish(source))
+        if piece.skipped:
+            note = f"… {piece.skipped:,} bytes skipped\n"
+            messages += self._output(self._terminal.feed(note, output_type="info", source=source, now=now))
+        messages += self._output(self._terminal.feed(piece.text, source=source, now=now))
+        if piece.more:
+            self._source.put_back(change, 0.001)
+        return piece.more
 
     def _hold_back(self, change: FileChange) -> bool:
         """A log grows all the time: tell of it once a second."""
@@ -574,6 +608,11 @@ def _groups(news: Iterable[publish.Publication]) -> Generator[list[publish.Publi
 
 
 _now = time.monotonic
+
+
+def _log_time(root: Path | None, path: str) -> float:
+    """When a log file was written last; 0 for all other files, which come before them."""
+    return (_mtime((root or Path()) / path) or 0.0) if path.endswith(".log") else 0.0
 
 
 def _mtime(path: Path) -> float | None:

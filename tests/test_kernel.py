@@ -367,3 +367,52 @@ def test_a_file_is_no_project(kernel: Kernel, project: Project) -> None:
         f"import buildwidget as bw\ntry:\n    bw.watch({str(file)!r})\nexcept NotADirectoryError as e:\n    print(e)"
     )
     assert "give the project's folder" in said
+
+
+def test_a_client_of_serve_and_the_cell_hold_the_same_while_a_cell_sleeps(kernel: Kernel, project: Project) -> None:
+    """`bw.serve(w)`: the same session for others, same epoch, same numbers, also while the kernel is blocked."""
+    from websockets.sync.client import connect
+
+    from .serving import Folder
+
+    open_cell(kernel, project)
+    [start] = until(lambda: kernel.heard("snapshot"))
+    url = kernel.run("server = bw.serve(w)\nprint(server.stream_url)").strip()
+    folder = Folder()
+
+    def cell() -> tuple[int, Any]:
+        """The state that the cell holds, folded from what was sent to it."""
+        text = json.dumps({"type": "snapshot", "epoch": "e", "seq": 0, "state": json.loads(bytes(start["buffers"][0]))})
+        log = [ev.decode(json.dumps({k: v for k, v in e.items() if k != "came"})) for e in kernel.events()]
+        state = fold(log, ev.decode(text).state, start["seq"])
+        return state.seq, ev.encode(ev.Snapshot(epoch="", seq=0, state=state.snapshot()))
+
+    def client() -> tuple[int, Any]:
+        return folder.seq, ev.encode(ev.Snapshot(epoch="", seq=0, state=folder.state.snapshot()))
+
+    with connect(url + "?snapshot=1") as ws:
+
+        def read_until(progress: float) -> None:
+            while True:
+                message = folder.take(ws.recv(timeout=3))
+                if message["type"] == "component_update" and message["progress"] == progress:
+                    return
+
+        folder.take(ws.recv())
+        folder.take(ws.recv())
+        assert folder.epoch == start["epoch"]
+        request = kernel.start("import time; time.sleep(5)")
+        for n in range(10, 20):
+            project.checkpoint(components=[component("api", n)])
+            read_until(n)
+            until(update_seen(kernel, n), 2)
+
+            def equal() -> bool:
+                while folder.seq < cell()[0]:
+                    folder.take(ws.recv(timeout=3))
+                return cell() == client()
+
+            until(equal, 3)
+        assert not kernel.idle(request), "all that came while the cell slept"
+        until(lambda: kernel.idle(request))
+    assert kernel.run("server.stop()\nprint(server.running)") == "False\n"

@@ -157,7 +157,7 @@ async def test_the_least_level(session) -> None:
             session.write_terminal("odd\n", "stderr")
             session.write_terminal("bad\n", "error")
             got = await read_until(ws, of_type("terminal_output"))
-            assert [m["output"] for m in got] == ["bad"]
+            assert [m["output"] for m in got] == ["bad\n"]
 
 
 async def test_ping_status_and_nonsense(session, stock) -> None:

@@ -516,8 +516,8 @@ def _as_messages(state: State, common: dict[str, Any]) -> Iterable[Any]:
         yield ev.FileChange(change_type="modified", **asdict(file), **common)
     for row in state.terminal.tail:
         yield ev.TerminalOutput(
-            output=row.text,
-            content=row.text,
+            output=row.text + "\n",
+            content=row.text + "\n",
             output_type=row.output_type,
             source=row.source,
             line=row.line,
