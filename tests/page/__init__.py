@@ -1,0 +1,1 @@
+"""The page of a real server, in a real Chromium."""
