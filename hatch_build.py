@@ -3,7 +3,7 @@
 Two ways in:
 
 - hatchling calls `FrontEndHook` for every wheel, sdist and editable install. It builds what is not current, and fails
-  when ``static/widget.js`` is missing after that: a wheel without its face is worse than no wheel.
+  when the cell's or the page's files are missing after that: a wheel without its face is worse than no wheel.
 - ``python hatch_build.py`` does the same by hand; ``python hatch_build.py packages`` installs the npm packages only.
 
 *Current* means: the stamp in ``static/`` holds the hash of everything that goes into the build, and the built files are
@@ -25,7 +25,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
-ASSET = "widget.js"
+ASSETS = ("widget.js", "page.js", "page.css", "page.html")
 STAMP = ".build.json"
 # What goes into the build, apart from js/src. Tests and the linter's settings do not.
 INPUTS = ("package.json", "package-lock.json", "tsconfig*.json", "scripts/build.*")
@@ -104,7 +104,7 @@ def _is_current(static: Path, wanted: str) -> bool:
         stamp = json.loads((static / STAMP).read_text())
         return (
             stamp["sources"] == wanted
-            and ASSET in stamp["files"]
+            and all(name in stamp["files"] for name in ASSETS)
             and all(_digest(static / name) == digest for name, digest in stamp["files"].items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -116,9 +116,11 @@ def _built(static: Path) -> list[Path]:
 
 
 def _require(static: Path, why: str) -> None:
-    asset = static / ASSET
-    if not asset.is_file() or asset.stat().st_size == 0:
-        raise FrontEndError(f"buildwidget/static/{ASSET} is missing: {why}. A package without it shows nothing.")
+    for asset in (static / name for name in ASSETS):
+        if not asset.is_file() or asset.stat().st_size == 0:
+            raise FrontEndError(
+                f"buildwidget/static/{asset.name} is missing: {why}. A package without it shows nothing."
+            )
 
 
 def _node_version() -> str:

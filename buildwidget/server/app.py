@@ -34,7 +34,8 @@ MAX_BODY: Final = 2**20  # bytes of one publication
 # Nothing from elsewhere, nothing inline, in no frame.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types lit-html"
 )
 SECURITY: Final = [
     (b"content-security-policy", POLICY.encode()),

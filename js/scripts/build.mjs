@@ -1,10 +1,11 @@
-// Builds the cell's bundle: one ES module with its stylesheet inside.
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+// Builds what is served and shipped: the cell's bundle with its stylesheet inside, and the page with its files beside it.
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
+const src = resolve(here, "../src");
 const out = resolve(here, "../../buildwidget/static");
 
 /** `import css from "./x.css?inline"`, as Vite understands it too: the minified text of the stylesheet. */
@@ -35,15 +36,30 @@ export const options = {
   logLevel: "info",
 };
 
+/** The page as it is, when it changes too. */
+const pageHtml = {
+  name: "page-html",
+  setup(build) {
+    build.onEnd(() => copyFile(resolve(src, "page.html"), resolve(out, "page.html")));
+  },
+};
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await mkdir(out, { recursive: true });
-  const cell = { ...options, entryPoints: [resolve(here, "../src/widget.ts")], outfile: resolve(out, "widget.js") };
+  const bundles = [
+    { ...options, entryPoints: [resolve(src, "widget.ts")], outfile: resolve(out, "widget.js") },
+    {
+      ...options,
+      entryPoints: [resolve(src, "page.ts"), resolve(src, "page.css")],
+      outdir: out,
+      plugins: [inlineCss, pageHtml],
+    },
+  ];
   // Shadow roots (marimo, Voila) never see a stylesheet of the document's head, so the styles travel in the script.
   await writeFile(resolve(out, "widget.css"), "/* The styles of the cell are inside widget.js. */\n");
   if (process.argv.includes("--watch")) {
-    const context = await esbuild.context(cell);
-    await context.watch();
+    for (const bundle of bundles) await (await esbuild.context(bundle)).watch();
   } else {
-    await esbuild.build(cell);
+    await Promise.all(bundles.map((bundle) => esbuild.build(bundle)));
   }
 }

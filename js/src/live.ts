@@ -6,7 +6,32 @@ import { type NoticeLevel, Notices } from "./notices";
 import type { Event, State } from "./protocol";
 import { Store } from "./store";
 
-export type ConnectionState = "connecting" | "live" | "busy" | "stale" | "static" | "disconnected" | "stopped";
+/** The later ones are a server's: a page connects again by itself, a cell cannot. */
+export type ConnectionState =
+  | "connecting"
+  | "live"
+  | "busy"
+  | "stale"
+  | "static"
+  | "disconnected"
+  | "stopped"
+  | "reconnecting"
+  | "offline"
+  | "gone"
+  | "refused"
+  | "missing";
+
+/** What else there is to say of the connection. */
+export interface Link {
+  /** Who is on the other side. */
+  peer: "kernel" | "server";
+  /** Why it is as it is, and what to do; empty: what the state alone tells. */
+  why: string;
+  /** When it is tried again, ms since 1970 by this machine's clock; null: right now, or not at all. */
+  retryAt: number | null;
+  /** When what is shown was last known to be true, if it is no longer, ms since 1970. */
+  trueAt: number | null;
+}
 
 /** What a face can ask of the other side of the connection. */
 export interface Actions {
@@ -15,6 +40,8 @@ export interface Actions {
   refresh(): void;
   /** Somebody is at work in a view. */
   touch(): void;
+  /** Connect again now. */
+  reconnect(): void;
 }
 
 export interface Meta {
@@ -39,6 +66,7 @@ const TOUCH_EVERY = 10_000;
 export class Live {
   readonly store = new Store();
   connection: ConnectionState = "connecting";
+  link: Link = { peer: "kernel", why: "", retryAt: null, trueAt: null };
   /** Kernel time minus browser time, ms. */
   clockOffset = 0;
   selected: ReadonlySet<string> = new Set();
@@ -46,7 +74,7 @@ export class Live {
   /** The most height the scrolling body may take, px; 0: as the views think best. */
   height = 0;
   meta: Meta = { path: "", version: "" };
-  actions: Actions = { select: () => {}, filter: () => {}, refresh: () => {}, touch: () => {} };
+  actions: Actions = { select: () => {}, filter: () => {}, refresh: () => {}, touch: () => {}, reconnect: () => {} };
   /** What the kernel has to say besides the build. */
   readonly notices = new Notices();
   readonly #listeners = new Set<Listener>();
@@ -81,6 +109,15 @@ export class Live {
   setConnection(state: ConnectionState): void {
     if (state === this.connection) return;
     this.connection = state;
+    this.store.changes.connection = true;
+    this.changed();
+  }
+
+  setLink(link: Partial<Link>): void {
+    const next = { ...this.link, ...link };
+    const { peer, why, retryAt, trueAt } = this.link;
+    if (next.peer === peer && next.why === why && next.retryAt === retryAt && next.trueAt === trueAt) return;
+    this.link = next;
     this.store.changes.connection = true;
     this.changed();
   }

@@ -212,6 +212,16 @@ export class Store {
     return [...this.#warnings.values()].sort(compareWarnings);
   }
 
+  /** The newest lines of output. Valid until the next change. */
+  get output(): readonly TerminalLine[] {
+    return this.#tail;
+  }
+
+  /** How many lines of output there were in all. */
+  get outputCount(): number {
+    return Math.max(0, this.#nextLine - 1);
+  }
+
   get warningCount(): number {
     return this.#warnings.size;
   }

@@ -47,6 +47,7 @@ export class CommTransport {
       filter: (text) => this.#send({ kind: "filter", text }),
       refresh: () => this.#send({ kind: "refresh" }),
       touch: () => this.#send({ kind: "touch" }),
+      reconnect: () => this.#helloAfresh(),
     };
     const listen = (name: string, callback: (...args: never[]) => void): void => {
       model.on(name, callback);

@@ -28,28 +28,57 @@ export function isStrings(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((v) => typeof v === "string");
 }
 
+/** What an item must have for the fold and the views to work: fields of text, fields that are lists, fields by name. */
+interface Shape {
+  texts: readonly string[];
+  lists?: readonly string[];
+  records?: readonly string[];
+}
+
+const METADATA = ["metadata"];
+const COMPONENT: Shape = {
+  texts: ["component_id", "status"],
+  lists: ["files", "dependencies"],
+  records: METADATA,
+};
+const FEATURE: Shape = { texts: ["feature_id", "status"], lists: ["tasks", "dependencies"], records: METADATA };
+const TASK: Shape = { texts: ["task_id", "status"], lists: ["dependencies"], records: METADATA };
+const PHASE: Shape = { texts: ["phase_id", "status"], lists: ["errors", "warnings", "history"] };
+const CHECKPOINT: Shape = { texts: ["checkpoint_id"], lists: ["tasks_completed", "files_created"] };
+const WARNING: Shape = { texts: ["file_path", "code"] };
+const FILE: Shape = { texts: ["file_path"] };
+
+function fits(value: unknown, { texts, lists = [], records = [] }: Shape): boolean {
+  return (
+    isObject(value) &&
+    texts.every((name) => typeof value[name] === "string") &&
+    lists.every((name) => Array.isArray(value[name])) &&
+    records.every((name) => isObject(value[name]))
+  );
+}
+
 /** Whether this is a message of the fold. An unknown type passes too: a newer kernel may send it, and it has a seq. */
 export function isEvent(value: unknown): value is Event {
   if (!isObject(value) || typeof value.type !== "string" || !isCount(value.seq)) return false;
   switch (value.type) {
     case "component_update":
-      return typeof value.component_id === "string" && typeof value.status === "string";
+      return fits(value, COMPONENT);
     case "feature_update":
-      return typeof value.feature_id === "string" && typeof value.status === "string" && Array.isArray(value.tasks);
+      return fits(value, FEATURE);
     case "task_update":
-      return typeof value.task_id === "string" && typeof value.status === "string";
+      return fits(value, TASK);
     case "phase_update":
-      return typeof value.phase_id === "string" && typeof value.status === "string" && Array.isArray(value.errors);
+      return fits(value, PHASE);
     case "checkpoint_update":
-      return typeof value.checkpoint_id === "string";
+      return fits(value, CHECKPOINT);
     case "session_update":
       return isObject(value.counts);
     case "warning":
-      return typeof value.file_path === "string" && typeof value.code === "string";
+      return fits(value, WARNING);
     case "removed":
       return typeof value.kind === "string" && typeof value.id === "string";
     case "file_change":
-      return typeof value.file_path === "string";
+      return fits(value, FILE);
     case "terminal_output":
       return typeof value.output === "string" && isCount(value.line);
     default:
@@ -57,17 +86,83 @@ export function isEvent(value: unknown): value is Event {
   }
 }
 
-const LISTS = ["components", "features", "tasks", "phases", "checkpoints", "context", "warnings"] as const;
+const LISTS: Record<string, Shape> = {
+  components: COMPONENT,
+  features: FEATURE,
+  tasks: TASK,
+  phases: PHASE,
+  checkpoints: CHECKPOINT,
+  context: FILE,
+  warnings: WARNING,
+};
+
+const isLine = (value: unknown): boolean =>
+  isObject(value) && isCount(value.line) && typeof value.text === "string" && typeof value.output_type === "string";
 
 export function isState(value: unknown): value is State {
   return (
     isObject(value) &&
     isObject(value.session) &&
+    isObject(value.session.counts) &&
     isObject(value.progress) &&
     isObject(value.terminal) &&
+    isCount(value.terminal.next_line) &&
     Array.isArray(value.terminal.tail) &&
-    LISTS.every((name) => Array.isArray(value[name]))
+    value.terminal.tail.every(isLine) &&
+    Object.entries(LISTS).every(([name, shape]) => {
+      const list = value[name];
+      return Array.isArray(list) && list.every((item) => fits(item, shape));
+    })
   );
+}
+
+/** The messages about a WebSocket connection that a page makes use of; numbered ones are `Event`s. */
+export type StreamMessage =
+  | { type: "connection"; epoch: string; seq: number; resumed: boolean; server: string; heartbeat: number; at: unknown }
+  | { type: "snapshot" | "status"; epoch: string; seq: number; state: State }
+  | { type: "gap"; to: number }
+  | { type: "heartbeat"; seq: number; at: unknown }
+  | { type: "pong"; at: unknown }
+  | { type: "complaint"; text: string }
+  | { type: "event"; event: Event };
+
+/** Reads one message of a stream; null for what this face does not know, `undefined` for what cannot be believed. */
+export function readStreamMessage(value: unknown): StreamMessage | null | undefined {
+  if (!isObject(value) || typeof value.type !== "string") return undefined;
+  const { type, epoch, seq, timestamp: at } = value;
+  switch (type) {
+    case "connection":
+      if (typeof epoch !== "string" || !isCount(seq)) return undefined;
+      return {
+        type,
+        epoch,
+        seq,
+        resumed: value.resumed === true,
+        server: typeof value.server === "string" ? value.server : "",
+        heartbeat: typeof value.heartbeat === "number" ? value.heartbeat : Number.NaN,
+        at,
+      };
+    case "snapshot":
+    case "status":
+      if (typeof epoch !== "string" || !isCount(seq) || !isState(value.state)) return undefined;
+      return { type, epoch, seq, state: value.state };
+    case "gap":
+      return isCount(value.to_seq) ? { type, to: value.to_seq } : undefined;
+    case "heartbeat":
+      return isCount(seq) ? { type, seq, at } : undefined;
+    case "pong":
+      return { type, at };
+    case "subscribed":
+      return null;
+    default:
+      // An error without a number is about this connection.
+      if (type === "error" && !isCount(seq)) {
+        return { type: "complaint", text: typeof value.error_message === "string" ? value.error_message : "" };
+      }
+      // A message that a newer server may send about the connection has no number, and is none of the fold's.
+      if (seq === undefined || seq === null) return isKnownType(type) ? undefined : null;
+      return isEvent(value) ? { type: "event", event: value } : undefined;
+  }
 }
 
 /** The text in a buffer, however the host hands buffers over. */

@@ -11,7 +11,17 @@ const MARKS = [25, 50, 75, 100];
 /** So that two milestones of one moment are heard as one sentence. */
 const GATHER = 400;
 /** States of the connection that change what the picture is worth. */
-const TOLD: readonly ConnectionState[] = ["stale", "static", "disconnected", "stopped"];
+const TOLD: readonly ConnectionState[] = [
+  "stale",
+  "static",
+  "disconnected",
+  "stopped",
+  "reconnecting",
+  "offline",
+  "gone",
+  "refused",
+  "missing",
+];
 
 export class Announcer implements View {
   readonly el = document.createElement("div");
@@ -58,7 +68,7 @@ export class Announcer implements View {
       this.#errors = new Set(now.map((f) => f.key));
     }
     if (connection !== this.#connection) {
-      if (TOLD.includes(connection)) this.say(connectionWord(connection));
+      if (TOLD.includes(connection)) this.say(connectionWord(this.#live));
       else if (TOLD.includes(this.#connection) && connection === "live") this.say("Live again");
       this.#connection = connection;
     }

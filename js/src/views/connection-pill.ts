@@ -1,7 +1,12 @@
 import { html, type TemplateResult } from "lit-html";
 import type { ConnectionState, Live } from "../live";
 
-const WORDS: Record<ConnectionState, { word: string; why: string }> = {
+interface Word {
+  word: string;
+  why: string;
+}
+
+const KERNEL: Record<ConnectionState, Word> = {
   connecting: { word: "Connecting", why: "Waiting for the kernel to answer." },
   live: { word: "Live", why: "The kernel is watching; what you see is the present state." },
   busy: {
@@ -12,16 +17,40 @@ const WORDS: Record<ConnectionState, { word: string; why: string }> = {
   static: { word: "Static snapshot", why: "No kernel answers. This is the state that was saved with the notebook." },
   disconnected: { word: "Disconnected", why: "The kernel is gone. This is the last known state: run the cell again." },
   stopped: { word: "Stopped", why: "The widget was closed. This is the last state it showed." },
+  reconnecting: { word: "Reconnecting", why: "The connection was lost. This is the last known state." },
+  offline: { word: "Offline", why: "This machine is offline. This is the last known state." },
+  gone: { word: "Server gone", why: "The server does not answer. This is the last known state." },
+  refused: { word: "Refused", why: "The server does not let this page in." },
+  missing: { word: "No such session", why: "The server knows no session of this name." },
 };
+
+/** What a page says where a cell would speak of its kernel. */
+const SERVER: Partial<Record<ConnectionState, Word>> = {
+  connecting: { word: "Connecting", why: "Waiting for the server to answer." },
+  live: { word: "Live", why: "The server sends every change at once; what you see is the present state." },
+  stale: { word: "Stale", why: "Nothing was heard from the server for too long. This is the last known state." },
+};
+
+function wordOf({ connection, link }: Live): Word {
+  return (link.peer === "server" ? SERVER[connection] : undefined) ?? KERNEL[connection];
+}
 
 /** Whether the picture is kept up to date: a shape, a word and a colour. */
 export function connectionPill(live: Live): TemplateResult {
-  const { word, why } = WORDS[live.connection];
-  return html`<span class="bw-pill bw-conn-${live.connection}" title=${why} data-connection=${live.connection}
+  const { word, why } = wordOf(live);
+  return html`<span
+    class="bw-pill bw-conn-${live.connection}"
+    title=${live.link.why || why}
+    data-connection=${live.connection}
     ><span class="bw-dot" aria-hidden="true"></span>${word}</span
   >`;
 }
 
-export function connectionWord(state: ConnectionState): string {
-  return WORDS[state].word;
+export function connectionWord(live: Live): string {
+  return wordOf(live).word;
+}
+
+/** Why the connection is as it is, in a sentence. */
+export function connectionWhy(live: Live): string {
+  return live.link.why || wordOf(live).why;
 }

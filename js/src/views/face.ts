@@ -1,6 +1,6 @@
 // The whole face, mounted in an element: header, problems, tabs, details. Knows the live build, not where it comes from.
 
-import { html, render } from "lit-html";
+import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { Changes } from "../changes";
 import { noChanges } from "../changes";
 import type { Live } from "../live";
@@ -99,20 +99,40 @@ class Waiting implements View {
     const { live } = this.#face;
     this.el.hidden = !live.store.isEmpty;
     if (this.el.hidden) return;
-    const path = live.meta.path;
-    const nobody = live.connection === "static" || live.connection === "disconnected" || live.connection === "stopped";
+    const text = waitingText(live);
     render(
-      nobody
-        ? html`<p class="bw-waiting-text">Nothing was saved of this build. Run the cell to watch it.</p>`
-        : html`<p class="bw-waiting-text">
-              Waiting for <code class="bw-mono">.buildrunner</code>${path ? html` in <code class="bw-mono">${path}</code>` : ""}…
-            </p>
-            <div class="bw-skeleton" aria-hidden="true">
-              ${[72, 54, 63, 40].map((w) => html`<span class="bw-bone" style="width:${w}%"></span>`)}
-            </div>`,
+      html`<p class="bw-waiting-text">${text.said}</p>
+        ${
+          text.waiting
+            ? html`<div class="bw-skeleton" aria-hidden="true">
+                ${[72, 54, 63, 40].map((w) => html`<span class="bw-bone" .style=${`width:${w}%`}></span>`)}
+              </div>`
+            : nothing
+        }`,
       this.el,
     );
   }
+}
+
+/** What to say while there is nothing to show, and whether something may yet come by itself. */
+function waitingText({ connection, link, meta }: Live): { said: TemplateResult | string; waiting: boolean } {
+  if (connection === "static" || connection === "disconnected" || connection === "stopped") {
+    return { said: "Nothing was saved of this build. Run the cell to watch it.", waiting: false };
+  }
+  if (link.peer === "kernel") {
+    const where = meta.path ? html` in <code class="bw-mono">${meta.path}</code>` : "";
+    return { said: html`Waiting for <code class="bw-mono">.buildrunner</code>${where}…`, waiting: true };
+  }
+  if (connection === "connecting") return { said: "Connecting to the server…", waiting: true };
+  if (connection === "live") {
+    const folder = html`<code class="bw-mono">.buildrunner</code>`;
+    return {
+      said: html`Nothing is known of this build yet. It is shown as soon as there is something in ${folder}, or something is published.`,
+      waiting: true,
+    };
+  }
+  if (connection === "missing") return { said: "There is no build here.", waiting: false };
+  return { said: "Nothing is known of this build yet: the server could not be asked.", waiting: false };
 }
 
 /** The tabs: only those with something to show, made when first opened. */

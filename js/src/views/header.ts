@@ -80,9 +80,9 @@ function template(live: Live, uid: string): TemplateResult {
         aria-valuenow=${value === null ? nothing : String(clampPercent(value))}
         aria-valuetext=${value === null ? "unknown" : `${percent(value)}, ${statusWord(status)}`}
       >
-        <span class="bw-seg bw-is-done" style="width:${bar.done}%"></span
-        ><span class="bw-seg bw-is-run" style="width:${bar.run}%"></span
-        ><span class="bw-seg bw-is-fail" style="width:${bar.fail}%"></span>
+        <span class="bw-seg bw-is-done" .style=${`width:${bar.done}%`}></span
+        ><span class="bw-seg bw-is-run" .style=${`width:${bar.run}%`}></span
+        ><span class="bw-seg bw-is-fail" .style=${`width:${bar.fail}%`}></span>
       </div>
       <span class="bw-elapsed" title=${times(live)}
         >${took === null ? nothing : html`<span class="bw-clock">${duration(took)}</span>`}</span

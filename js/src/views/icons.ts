@@ -4,7 +4,7 @@ import { html, svg, type TemplateResult } from "lit-html";
 import type { Tone } from "../format";
 
 /** Paths on a 16 × 16 grid; `o` are strokes, `f` are fills (the ground under them is left out: even-odd). */
-const SHAPES: Record<Tone, { f?: string; o?: string; dash?: string }> = {
+export const SHAPES: Record<Tone, { f?: string; o?: string; dash?: string }> = {
   done: { f: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Zm-1 10.2L3.9 8.1l1.2-1.2L7 8.8l3.9-3.9 1.2 1.2Z" },
   run: { o: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2Z", f: "M8 4.2a3.8 3.8 0 0 1 0 7.6Z" },
   fail: {

@@ -2,7 +2,8 @@
 
 import { buildTab } from "./build-tab";
 import { checkpointsTab, warningsTab } from "./list-tabs";
+import { outputTab } from "./output-tab";
 import type { TabSpec } from "./view";
 import { phasesTab, tasksTab } from "./work-tabs";
 
-export const TABS: readonly TabSpec[] = [buildTab, phasesTab, tasksTab, checkpointsTab, warningsTab];
+export const TABS: readonly TabSpec[] = [buildTab, phasesTab, tasksTab, checkpointsTab, outputTab, warningsTab];

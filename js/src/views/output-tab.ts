@@ -1,0 +1,288 @@
+// What the build printed: the newest lines, with their numbers and colours. It stays at the end until somebody scrolls.
+
+import { html, nothing, render } from "lit-html";
+import { PLAIN, parseAnsi, type Style } from "../ansi";
+import type { Changes } from "../changes";
+import { plural } from "../format";
+import type { TerminalLine } from "../protocol";
+import type { Face, TabSpec, TabView } from "./view";
+
+/** Lines are put into the page at most this often (ms): a flood need not be shown line by line. */
+const EVERY = 80;
+/** This near (px) to the end counts as at the end. */
+const NEAR = 24;
+/** What stands before a line that is no ordinary output. */
+const MARKS: Record<string, { word: string; tone: string }> = {
+  stderr: { word: "err", tone: "warn" },
+  error: { word: "error", tone: "fail" },
+  success: { word: "ok", tone: "done" },
+  info: { word: "info", tone: "run" },
+};
+const SCROLLS = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End", " "]);
+
+export const outputTab: TabSpec = {
+  id: "output",
+  title: "Output",
+  count: (live) => live.store.outputCount,
+  shown: (live) => live.store.output.length > 0,
+  create: (face) => new OutputTab(face),
+};
+
+interface Shown {
+  el: HTMLElement;
+  of: TerminalLine;
+  /** The style that the line before left in force, and the one that this line leaves. */
+  before: Style;
+  after: Style;
+  /** Whether the name of the source stands above. */
+  headed: boolean;
+}
+
+class OutputTab implements TabView {
+  readonly el = document.createElement("div");
+  readonly #face: Face;
+  readonly #tools = document.createElement("div");
+  readonly #scroller = document.createElement("div");
+  readonly #list = document.createElement("div");
+  readonly #rows = new Map<number, Shown>();
+  #following = true;
+  #wrapped = true;
+  /** The newest line when the reader left the end. */
+  #leftAt = 0;
+  /** Where the reader is: kept for when the tab is shown again. */
+  #top = 0;
+  #inPage = false;
+  #madeAt = Number.NEGATIVE_INFINITY;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(face: Face) {
+    this.#face = face;
+    this.el.className = "bw-tab-body";
+    this.#tools.className = "bw-tools";
+    this.#scroller.className = "bw-output";
+    this.#scroller.tabIndex = 0;
+    // Not a live region: a log that talks without end helps nobody.
+    this.#scroller.setAttribute("role", "region");
+    this.#scroller.setAttribute("aria-label", "Output of the build, newest lines last");
+    this.#list.className = "bw-output-list";
+    this.#scroller.append(this.#list);
+    this.el.append(this.#tools, this.#scroller);
+    const { signal } = face;
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true, signal });
+    this.#scroller.addEventListener(
+      "keydown",
+      (event) => {
+        // The notebook would move to another cell.
+        if (SCROLLS.has(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+      },
+      { signal },
+    );
+    const observer = new ResizeObserver(() => this.#resized());
+    observer.observe(this.#scroller);
+    observer.observe(this.#list);
+    signal.addEventListener(
+      "abort",
+      () => {
+        observer.disconnect();
+        clearTimeout(this.#timer);
+      },
+      { once: true },
+    );
+    this.#layout();
+    this.#make();
+  }
+
+  update(changes: Changes): void {
+    if (changes.all || changes.layout) this.#layout();
+    if (changes.all) {
+      this.#make();
+      // Who was away from the page has lost the place.
+      if (!this.#following && this.#scroller.scrollTop !== this.#top) this.#scroller.scrollTop = this.#top;
+    } else if (changes.terminal) this.#makeSoon();
+  }
+
+  #layout(): void {
+    const { height } = this.#face.live;
+    this.#scroller.style.maxHeight = height > 0 ? `${height}px` : "clamp(240px, 60vh, 720px)";
+    this.#list.classList.toggle("bw-unwrapped", !this.#wrapped);
+  }
+
+  #makeSoon(): void {
+    if (this.#timer !== undefined) return;
+    const wait = this.#madeAt + EVERY - performance.now();
+    if (wait <= 0) this.#make();
+    else this.#timer = setTimeout(() => this.#make(), wait);
+  }
+
+  /** Brings the page to what the store holds. Lines that are there already stay as they are. */
+  #make(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#madeAt = performance.now();
+    const lines = this.#face.live.store.output;
+    const anchor = this.#following ? null : this.#firstInSight();
+    const wanted = new Set(lines.map((line) => line.line));
+    for (const [number, row] of this.#rows) {
+      if (wanted.has(number)) continue;
+      row.el.remove();
+      this.#rows.delete(number);
+    }
+    /** The style each source has left in force. */
+    const styles = new Map<string | null, Style>();
+    let source: string | null = null;
+    let marked = false;
+    let at = this.#list.firstChild;
+    for (const line of lines) {
+      const headed = line.source !== source && line.source !== null;
+      source = line.source;
+      marked ||= line.output_type in MARKS;
+      const known = this.#rows.get(line.line);
+      // Of the oldest lines the colour was set by lines that are gone.
+      const begins = known?.of === line ? known.before : PLAIN;
+      const row = this.#row(line, styles.get(source) ?? begins, headed);
+      styles.set(source, row.after);
+      if (known !== undefined && known !== row) {
+        if (known.el === at) at = at.nextSibling;
+        known.el.remove();
+      }
+      if (row.el === at) at = at.nextSibling;
+      else this.#list.insertBefore(row.el, at);
+    }
+    this.#list.classList.toggle("bw-with-marks", marked);
+    this.#list.style.setProperty("--bw-digits", `${Math.max(3, String(lines.at(-1)?.line ?? 0).length)}ch`);
+    if (this.#following) this.#toEnd();
+    else if (anchor !== null) {
+      // What was taken away above must not move what is being read.
+      const moved = anchor.el.isConnected ? anchor.el.offsetTop - anchor.top : 0;
+      if (moved !== 0) this.#scroller.scrollTop += moved;
+    }
+    this.#toolbar();
+  }
+
+  #row(line: TerminalLine, before: Style, headed: boolean): Shown {
+    const known = this.#rows.get(line.line);
+    if (known !== undefined && known.of === line && known.before === before && known.headed === headed) return known;
+    const { el, after } = makeRow(line, before, headed);
+    const row = { el, of: line, before, after, headed };
+    this.#rows.set(line.line, row);
+    return row;
+  }
+
+  #toolbar(): void {
+    const { store } = this.#face.live;
+    const all = store.outputCount;
+    const shown = store.output.length;
+    const fresh = all - this.#leftAt;
+    render(
+      html`<span class="bw-quiet"
+          >${shown < all ? `The newest ${shown.toLocaleString("en")} of ${plural(all, "line")}` : plural(all, "line")}</span
+        >
+        <span class="bw-grow"></span>
+        ${
+          this.#following
+            ? nothing
+            : html`<button type="button" class="bw-button bw-newest" @click=${() => this.#follow()}>
+                ${fresh > 0 ? `${plural(fresh, "new line")} ` : "To the end "}<span aria-hidden="true">↓</span>
+              </button>`
+        }
+        <button
+          type="button"
+          class="bw-button"
+          aria-pressed=${String(this.#wrapped)}
+          @click=${() => {
+            this.#wrapped = !this.#wrapped;
+            this.#layout();
+            this.#toolbar();
+          }}
+        >
+          Wrap lines
+        </button>`,
+      this.#tools,
+    );
+  }
+
+  // -- where the reader is ---------------------------------------------------------------------------------------
+
+  #scrolled(): void {
+    if (!this.#inPage) return;
+    const el = this.#scroller;
+    this.#top = el.scrollTop;
+    const following = el.scrollHeight - el.scrollTop - el.clientHeight <= NEAR;
+    if (following === this.#following) return;
+    this.#following = following;
+    this.#leftAt = this.#face.live.store.outputCount;
+    this.#toolbar();
+  }
+
+  #resized(): void {
+    const inPage = this.#scroller.clientHeight > 0;
+    const back = inPage && !this.#inPage;
+    this.#inPage = inPage;
+    if (!inPage) return;
+    if (this.#following) this.#toEnd();
+    else if (back) this.#scroller.scrollTop = this.#top;
+  }
+
+  #follow(): void {
+    this.#following = true;
+    this.#toEnd();
+    this.#toolbar();
+    // The button is gone; whoever pressed it by key stays here.
+    this.#scroller.focus({ preventScroll: true });
+  }
+
+  #toEnd(): void {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#top = this.#scroller.scrollTop;
+  }
+
+  #firstInSight(): { el: HTMLElement; top: number } | null {
+    for (const { el } of this.#ordered()) {
+      const top = el.offsetTop;
+      if (top + el.offsetHeight > this.#top) return { el, top };
+    }
+    return null;
+  }
+
+  #ordered(): Shown[] {
+    return [...this.#rows.values()].sort((a, b) => a.of.line - b.of.line);
+  }
+}
+
+function makeRow(line: TerminalLine, before: Style, headed: boolean): { el: HTMLElement; after: Style } {
+  const el = document.createElement("div");
+  el.className = "bw-line";
+  el.dataset.line = String(line.line);
+  if (headed) {
+    const head = document.createElement("div");
+    head.className = "bw-line-source";
+    head.textContent = line.source;
+    el.append(head);
+  }
+  const number = document.createElement("span");
+  number.className = "bw-line-number";
+  number.dataset.number = String(line.line);
+  const mark = document.createElement("span");
+  mark.className = "bw-line-mark";
+  const known = MARKS[line.output_type];
+  if (known !== undefined) {
+    mark.textContent = known.word;
+    el.classList.add(`bw-line-${known.tone}`);
+  }
+  const text = document.createElement("span");
+  text.className = "bw-line-text";
+  const { runs, after } = parseAnsi(line.text, before);
+  // Text of programs enters the page here, as text and nothing else.
+  for (const run of runs) {
+    if (run.classes === "") {
+      text.append(run.text);
+      continue;
+    }
+    const span = document.createElement("span");
+    span.className = run.classes;
+    span.textContent = run.text;
+    text.append(span);
+  }
+  el.append(number, mark, text);
+  return { el, after };
+}
