@@ -6,16 +6,23 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from . import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
+    from .feeds import Feed
+    from .model import State
+
 __all__ = ["app", "main"]
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="buildwidget",
@@ -31,7 +38,11 @@ app = typer.Typer(
         "  buildwidget demo                 a simulated build, to see what it is like\n"
         "  buildwidget demo --lab           the same, and live in JupyterLab\n"
         "  buildwidget watch path/to/proj   a real build, live\n"
-        "  buildwidget parse FILE           what one file says"
+        "  buildwidget parse FILE           what one file says\n\n"
+        "\b\nFor other machines and programs:\n"
+        "  buildwidget serve path/to/proj   a live page, and a WebSocket for any client\n"
+        "  buildwidget run -- make          run a command, and show its output to all of them\n"
+        "  buildwidget status URL|PATH      how it stands; tail, events and wait follow it"
     ),
 )
 
@@ -94,7 +105,7 @@ def demo(
         bool, typer.Option("--instant", help="Write the whole build at once, with times in the past.")
     ] = False,
 ) -> None:
-    r"""Play a simulated build that writes real checkpoint files.
+    """Play a simulated build that writes real checkpoint files.
 
     It is shown here while it is written; with --lab, in JupyterLab as well. Ctrl-C ends all of it.
 
@@ -154,7 +165,7 @@ def watch(
         bool, typer.Option("--poll", help="Scan the files instead of listening to the system (network drives).")
     ] = False,
 ) -> None:
-    r"""Show a build live in this terminal. Ctrl-C ends it (exit code 130).
+    """Show a build live in this terminal. Ctrl-C ends it (exit code 130).
 
     \b
     Examples:
@@ -163,7 +174,7 @@ def watch(
       buildwidget watch . --until-done && ./deploy.sh
     """
     from .interrupt import Interrupts
-    from .model import BuildStatus, State
+    from .model import BuildStatus
     from .session import BuildSession
     from .terminal_view import show_live
 
@@ -203,12 +214,409 @@ def _project(path: Path) -> Path:
     return path
 
 
+Place = Annotated[str, typer.Argument(metavar="URL|PATH", help="The address of a server, or a project's folder.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        help="What the server asks for. Also: BUILDWIDGET_TOKEN.", envvar="BUILDWIDGET_TOKEN", show_envvar=False
+    ),
+]
+Types = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help="Only these: components, features, tasks, phases, checkpoints, terminal, progress, "
+        "files, errors, or types such as task_update.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+COMPLETED, FAILED, USAGE, NO_BUILD, STALLED, CONNECTION, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 124, 130
+CODES = (
+    "Exit codes: 0 completed, 1 failed, 2 usage, 3 no build, 4 stalled, 5 refused or unreachable, 124 timeout, "
+    "130 interrupted."
+)
+
+
+@app.command()
+def serve(
+    projects: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Projects to serve. Default: the one in this folder.", show_default=False),
+    ] = None,
+    session: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID=PATH", help="A project under an id of your choice. Can be repeated.", show_default=False
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen. Any address but this machine's own needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(help="Readers must show it. Better in BUILDWIDGET_TOKEN or a file.", show_default=False),
+    ] = None,
+    write_token: Annotated[
+        str | None, typer.Option(help="Who publishes must show it. Also: BUILDWIDGET_WRITE_TOKEN.", show_default=False)
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file whose first line is the token.", show_default=False)
+    ] = None,
+    write_token_file: Annotated[
+        Path | None, typer.Option(help="A file whose first line is the write token.", show_default=False)
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN", help="Pages of this origin may connect: https://example.org, or null.", show_default=False
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name of this server, besides its address.", show_default=False),
+    ] = None,
+    max_clients: Annotated[int, typer.Option(min=1, help="Streams at the same time.")] = 20_000,
+    root_path: Annotated[
+        str,
+        typer.Option(metavar="/PREFIX", help="The path prefix that a reverse proxy takes away.", show_default=False),
+    ] = "",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="Logs as one JSON object per line.")] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="A PEM file, with --tls-key: https.", show_default=False)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="A PEM file, with --tls-cert.", show_default=False)] = None,
+) -> None:
+    """Serve builds to browsers and programs: a live page, a WebSocket, events over HTTP.
+
+    The address is the first line on standard output; everything else goes to standard error. Ctrl-C ends it.
+
+    \b
+    Examples:
+      buildwidget serve                              the project in this folder, at http://127.0.0.1:8000
+      buildwidget serve ~/shop ~/blog --port 0       two projects, at any free port
+      BUILDWIDGET_TOKEN=... buildwidget serve --host 0.0.0.0 --allow-host builds.example.org
+    """
+    from .server import OptionsError, ServerOptions, read_token, run, session_ids
+
+    if log_level not in {"debug", "info", "warning", "error"}:
+        _fail(f"there is no log level {log_level!r}; choose debug, info, warning or error", USAGE)
+    named: dict[str, Path] = {}
+    for entry in session or []:
+        name, equals, path = entry.partition("=")
+        if not equals or not name or not path:
+            _fail(f"--session needs ID=PATH, got {entry!r}", USAGE)
+        named[name] = _project(Path(path))
+    listed = [_project(path) for path in (projects or ([] if named else [Path()]))]
+    try:
+        options = ServerOptions(
+            sessions=session_ids(listed, named),
+            host=host,
+            port=port,
+            token=token or (read_token(token_file) if token_file else os.environ.get("BUILDWIDGET_TOKEN") or None),
+            write_token=write_token
+            or (
+                read_token(write_token_file) if write_token_file else os.environ.get("BUILDWIDGET_WRITE_TOKEN") or None
+            ),
+            allow_origins=tuple(allow_origin or ()),
+            allow_hosts=tuple(allow_host or ()),
+            max_clients=max_clients,
+            root_path=root_path.rstrip("/"),
+            log_level=log_level,
+            json_logs=json_logs,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+        )
+        code = run(options, typer.echo)
+    except OptionsError as error:
+        _fail(str(error), USAGE)
+    raise typer.Exit(code)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", help="A running server. Default: serve it from here.", show_default=False),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="The server's write token. Also: BUILDWIDGET_WRITE_TOKEN.",
+            envvar="BUILDWIDGET_WRITE_TOKEN",
+            show_envvar=False,
+        ),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="The session on that server, if it has several.")
+    ] = None,
+    project: Annotated[Path, typer.Option(help="Without --to: the project that is served with the output.")] = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Without --to: the port. 0: any free one.")] = 0,
+    source: Annotated[
+        str | None, typer.Option(help="What the output is labelled with. Default: the command's name.")
+    ] = None,
+    use_pty: Annotated[
+        bool, typer.Option("--pty/--no-pty", help="Give the command a terminal. Without: stdout and stderr stay apart.")
+    ] = True,
+) -> None:
+    """Run a command; show its output here, unchanged, and live in the build.
+
+    It ends with the exit code of the command: 128 + n if signal n ended it, 127 if it was not found.
+
+    \b
+    Examples:
+      buildwidget run -- make -j2                      serves this folder's build while it runs
+      buildwidget run --to http://127.0.0.1:8000 -- pytest
+    """
+    from .feeds import ServerSink, SessionSink
+    from .pty_run import run as run_command
+
+    label = source or os.path.basename(command[0])
+
+    def tell(text: str) -> None:
+        typer.echo(f"buildwidget: {text}", err=True)
+
+    if to is not None:
+        result = run_command(command, ServerSink(to, label, token=token, session=session, warn=tell), use_pty=use_pty)
+    else:
+        from .server import OptionsError, serve
+        from .session import BuildSession
+
+        build = BuildSession(_project(project)).open()
+        try:
+            with serve(build, port=port) as server:
+                tell(f"live at {server.url}")
+                result = run_command(command, SessionSink(build, label), use_pty=use_pty)
+        except OptionsError as error:
+            _fail(str(error), USAGE)
+        finally:
+            build.close()
+    if result.exit_code in {126, 127} and result.seconds < 1:
+        tell(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def tail(
+    place: Place = ".",
+    as_json: AsJson = False,
+    types: Types = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="SEQ|EPOCH:SEQ", help="Begin after this message.", show_default=False)
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
+    token: Token = None,
+) -> None:
+    """Print what happens, a line each, as it happens. Ctrl-C ends it (130).
+
+    \b
+    Examples:
+      buildwidget tail                                  the project in this folder
+      buildwidget tail http://127.0.0.1:8000 --types components,errors
+      buildwidget tail . --json | jq .type
+    """
+    _follow(place, as_json, types, since, follow, token)
+
+
+@app.command()
+def events(
+    place: Place = ".",
+    as_json: AsJson = False,
+    types: Types = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="SEQ|EPOCH:SEQ", help="Only those after this message.", show_default=False)
+    ] = None,
+    token: Token = None,
+) -> None:
+    """Print all messages that the log still holds, and end.
+
+    \b
+    Examples:
+      buildwidget events --json > log.ndjson
+      buildwidget events http://127.0.0.1:8000 --since 4100
+    """
+    _follow(place, as_json, types, since or "0", False, token)
+
+
+@app.command()
+def status(
+    place: Place = ".",
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+    exit_status: Annotated[
+        bool, typer.Option("--exit-status", help="Say it in the exit code too; 0 also while a healthy build goes on.")
+    ] = False,
+    token: Token = None,
+) -> None:
+    """Say how a build stands.
+
+    \b
+    Examples:
+      buildwidget status ~/shop
+      buildwidget status http://127.0.0.1:8000 --json | jq .state.progress.percent
+      buildwidget status --exit-status || echo "not well"
+    """
+    from .feeds import has_build, stalled
+
+    with _feed(place, token) as feed:
+        state = feed.state
+        if as_json:
+            import msgspec
+
+            body = {"epoch": feed.epoch, "seq": feed.seq, "stalled": stalled(state) is not None, "state": state}
+            typer.echo(msgspec.json.encode(body).decode())
+        else:
+            from datetime import UTC, datetime
+
+            from .terminal_view import render
+
+            silence = stalled(state)
+            console = _console()
+            console.print(
+                render(
+                    state,
+                    width=console.width,
+                    height=max(console.height, 24),
+                    now=datetime.now(UTC),
+                    stalled=silence is not None,
+                    silence=silence or 0.0,
+                )
+            )
+        code = _verdict(state)
+    if not has_build(state):
+        if not as_json:
+            typer.echo(f"buildwidget: there is no build in {place} yet", err=True)
+        raise typer.Exit(NO_BUILD)
+    raise typer.Exit(code or COMPLETED if exit_status else COMPLETED)
+
+
+@app.command()
+def wait(
+    place: Place = ".",
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long (124).", show_default=False)
+    ] = None,
+    token: Token = None,
+) -> None:
+    """Wait for the end of a build.
+
+    A build that stalls ends the waiting, too (4).
+
+    \b
+    Examples:
+      buildwidget wait ~/shop && ./deploy.sh
+      buildwidget wait http://127.0.0.1:8000 --timeout 3600
+    """
+    import time
+
+    from .feeds import has_build
+
+    end = None if timeout is None else time.monotonic() + timeout
+    shown = sys.stderr.isatty()
+    line = ""
+    with _feed(place, token) as feed:
+        try:
+            while True:
+                state = feed.state
+                code = _verdict(state)
+                if code is not None:
+                    break
+                if shown:
+                    percent = state.progress.percent
+                    share = "unknown" if percent is None else f"{percent:.1f} %"
+                    text = f"{state.session.project or place}: {state.session.status.replace('_', ' ')}, {share}"
+                    text = "".join(c if c.isprintable() else "?" for c in text)[:100]
+                    if text != line:
+                        typer.echo(f"\r\x1b[K{text}", nl=False, err=True)
+                        line = text
+                left = 1.0 if end is None else min(1.0, end - time.monotonic())
+                if left <= 0:
+                    if not has_build(state):
+                        typer.echo(f"buildwidget: there is no build in {place} yet", err=True)
+                        raise typer.Exit(NO_BUILD)
+                    typer.echo(f"buildwidget: not over after {timeout:g} s", err=True)
+                    raise typer.Exit(TIMEOUT)
+                _guarded(feed.messages, left)
+        finally:
+            if line:
+                typer.echo(err=True)
+    raise typer.Exit(code)
+
+
+def _verdict(state: State) -> int | None:
+    """The exit code that says how a build stands; None while it goes on."""
+    from .feeds import stalled
+    from .model import BuildStatus
+
+    match state.session.status:
+        case BuildStatus.COMPLETED:
+            return COMPLETED
+        case BuildStatus.FAILED:
+            return FAILED
+        case _:
+            return STALLED if stalled(state) is not None else None
+
+
+def _feed(place: str, token: str | None, **options: Any) -> Feed:
+    """The build at a path or an address, or a clear word why there is none."""
+    from .feeds import is_url, open_feed
+
+    if not is_url(place):
+        place = str(_project(Path(place)))
+    return _guarded(open_feed, place, token=token, **options)
+
+
+def _guarded(call: Callable[..., T], *args: Any, **options: Any) -> T:
+    """What it gives, or the exit code for what is wrong with a server."""
+    from .client import ClientError
+
+    try:
+        return call(*args, **options)
+    except ClientError as error:
+        _fail(str(error), CONNECTION)
+
+
+def _follow(place: str, as_json: bool, types: str | None, since: str | None, follow: bool, token: str | None) -> None:
+    from .events import encode, type_of, types_of
+
+    epoch, number = "", None
+    if since is not None:
+        epoch, _, text = since.rpartition(":")
+        if not (text.isascii() and text.isdigit()):
+            _fail(f"--since needs the number of a message, or EPOCH:NUMBER, got {since!r}", USAGE)
+        number = int(text)
+    try:
+        wanted = None if types is None else types_of(types.split(","))
+    except ValueError as error:
+        _fail(str(error), USAGE)
+    console = None if as_json else _console()
+    with _feed(place, token, epoch=epoch or None, since=number) as feed:
+        last = None if follow else feed.newest
+        at = number or 0
+        while last is None or at < last:
+            for message in _guarded(feed.messages, 0.5):
+                at = message.seq or at
+                if last is not None and at > last:
+                    break
+                if wanted is not None and type_of(message) not in wanted:
+                    continue
+                if console is None:
+                    typer.echo(encode(message).decode())
+                    continue
+                from .terminal_view.messages import message_line
+
+                for line in message_line(message):
+                    console.print(line, soft_wrap=True)
+
+
 @app.command()
 def parse(
     file: Annotated[Path, typer.Argument(help="A file below .buildrunner.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    r"""Tell what one file of a build says.
+    """Tell what one file of a build says.
 
     \b
     Examples:

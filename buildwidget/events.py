@@ -7,8 +7,9 @@ and replaces it. ``js/src/protocol.ts`` is generated from these classes by ``mak
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import msgspec
 
@@ -17,6 +18,8 @@ from .model import State
 
 __all__ = [
     "PROTOCOL",
+    "TOPICS",
+    "TYPES",
     "BuildProgress",
     "CheckpointUpdate",
     "ComponentUpdate",
@@ -43,6 +46,7 @@ __all__ = [
     "encode",
     "item_of",
     "type_of",
+    "types_of",
 ]
 
 PROTOCOL = 1
@@ -271,6 +275,23 @@ Event = (
 Message = Event | Connection | Snapshot | Gap | Heartbeat | Pong | Subscribed | StatusReport
 """Every server message."""
 
+TYPES = frozenset(cls.__struct_config__.tag for cls in get_args(Event))
+"""The types of the numbered messages."""
+
+TOPICS: dict[str, frozenset[str]] = {
+    "components": frozenset({"component_update"}),
+    "features": frozenset({"feature_update"}),
+    "tasks": frozenset({"task_update"}),
+    "phases": frozenset({"phase_update"}),
+    "checkpoints": frozenset({"checkpoint_update"}),
+    "terminal": frozenset({"terminal_output"}),
+    "progress": frozenset({"build_progress"}),
+    "files": frozenset({"file_change"}),
+    "errors": frozenset({"error", "warning"}),
+    "all": TYPES,
+}
+"""Names for groups of types: what clients ask for, besides the types themselves."""
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 
@@ -294,6 +315,26 @@ def decode(data: bytes | str) -> Any:
 def type_of(message: Any) -> str:
     """The ``type`` of a message, or of its class."""
     return message.__struct_config__.tag
+
+
+def types_of(topics: Iterable[str]) -> frozenset[str]:
+    """The types that some topics (groups or types) stand for.
+
+    Raises
+    ------
+    ValueError
+        If one of them is neither; the text names those that there are.
+    """
+    found: set[str] = set()
+    for topic in topics:
+        if topic in TOPICS:
+            found |= TOPICS[topic]
+        elif topic in TYPES:
+            found.add(topic)
+        else:
+            known = ", ".join([*TOPICS, *sorted(TYPES)])
+            raise ValueError(f"unknown topic {topic[:60]!r}. Topics are {known}")
+    return frozenset(found)
 
 
 def item_of(event: Any) -> Any:

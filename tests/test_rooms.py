@@ -20,8 +20,9 @@ FLOORS = [
     ["watcher"],
     ["log", "terminal"],
     ["session"],
-    ["terminal_view", "interrupt"],
-    ["frames", "demo"],
+    ["terminal_view", "interrupt", "pty_run"],
+    ["frames", "demo", "client"],
+    ["feeds"],
     ["compat"],
     ["widget", "server"],
     ["cli"],
@@ -52,6 +53,7 @@ ONLY_IN = {
     "uvloop": {"server"},
     "prometheus_client": {"server"},
     "fastapi": {"server"},
+    "websockets": {"client", "server"},
 }
 
 # The pure core is given times, ids and bytes; it looks nothing up itself.

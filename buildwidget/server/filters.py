@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -10,19 +10,6 @@ from .. import events as ev
 
 __all__ = ["EVERYTHING", "Filter", "FilterError"]
 
-TYPES: Final = frozenset(ev.type_of(cls) for cls in get_args(ev.Event))
-GROUPS: Final[dict[str, frozenset[str]]] = {
-    "components": frozenset({"component_update"}),
-    "features": frozenset({"feature_update"}),
-    "tasks": frozenset({"task_update"}),
-    "phases": frozenset({"phase_update"}),
-    "checkpoints": frozenset({"checkpoint_update"}),
-    "terminal": frozenset({"terminal_output"}),
-    "progress": frozenset({"build_progress"}),
-    "files": frozenset({"file_change"}),
-    "errors": frozenset({"error", "warning"}),
-    "all": TYPES,
-}
 ALWAYS: Final = frozenset({"session_update", "removed"})
 LEVELS: Final = ("info", "warning", "error")
 _OUTPUT_LEVEL: Final = {"stdout": 0, "info": 0, "success": 0, "stderr": 1, "error": 2}
@@ -83,7 +70,7 @@ class Filter(msgspec.Struct, frozen=True):
         less = _types(topics)
         left: frozenset[str] = frozenset()
         if less is not None:
-            left = (TYPES if self.topics is None else self.topics) - less
+            left = (ev.TYPES if self.topics is None else self.topics) - less
         return msgspec.structs.replace(self, topics=left)
 
     def passes(self, event: Any) -> bool:
@@ -111,7 +98,7 @@ class Filter(msgspec.Struct, frozen=True):
     @property
     def names(self) -> list[str]:
         """The topics, as a client reads them."""
-        return ["all"] if self.topics is None or self.topics >= TYPES else sorted(self.topics)
+        return ["all"] if self.topics is None or self.topics >= ev.TYPES else sorted(self.topics)
 
     @property
     def min_level(self) -> str | None:
@@ -125,16 +112,11 @@ EVERYTHING: Final = Filter()
 def _types(topics: object) -> frozenset[str] | None:
     if topics is None:
         return None
-    found: set[str] = set()
-    for topic in _texts(topics, "topics", MAX_TOPICS):
-        if topic in GROUPS:
-            found |= GROUPS[topic]
-        elif topic in TYPES:
-            found.add(topic)
-        else:
-            known = ", ".join([*GROUPS, *sorted(TYPES)])
-            raise FilterError(f"unknown topic {topic[:60]!r}. Topics are {known}")
-    return None if found >= TYPES else frozenset(found)
+    try:
+        found = ev.types_of(_texts(topics, "topics", MAX_TOPICS))
+    except ValueError as error:
+        raise FilterError(str(error)) from None
+    return None if found >= ev.TYPES else found
 
 
 def _texts(value: object, name: str, most: int) -> list[str]:
