@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .compat import (
         calculate_completion_percentage,
+        create_file_watcher_with_websocket,
         extract_component_updates,
         extract_feature_updates,
         get_checkpoint_summary,
@@ -33,6 +34,7 @@ __all__ = [
     "FileWatcher",
     "__version__",
     "calculate_completion_percentage",
+    "create_file_watcher_with_websocket",
     "extract_component_updates",
     "extract_feature_updates",
     "get_checkpoint_summary",
@@ -51,6 +53,7 @@ _HOMES: Final = {
     "CheckpointError": "formats.record",
     "FileWatcher": "watcher",
     "calculate_completion_percentage": "compat",
+    "create_file_watcher_with_websocket": "compat",
     "extract_component_updates": "compat",
     "extract_feature_updates": "compat",
     "get_checkpoint_summary": "compat",

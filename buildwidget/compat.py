@@ -6,8 +6,13 @@ texts, numbers, True, False and None; a time is RFC 3339 text in UTC.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import logging
 import os
 import stat
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +22,7 @@ from .formats import MAX_BYTES, CheckpointError, Record, read
 from .formats.decode import decode_object
 from .formats.values import Reader, utc_of
 from .progress import calculate_completion_percentage, item_stats
+from .watcher import FileWatcher
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,11 +30,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointError",
     "calculate_completion_percentage",
+    "create_file_watcher_with_websocket",
     "extract_component_updates",
     "extract_feature_updates",
     "get_checkpoint_summary",
     "parse_checkpoint",
 ]
+
+logger = logging.getLogger("buildwidget.compat")
 
 _ROOT: Final = ".buildrunner"
 
@@ -146,6 +155,86 @@ def get_checkpoint_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
         "current_feature": record.current_feature,
         "warnings": [warning.message for warning in record.warnings],
     }
+
+
+async def create_file_watcher_with_websocket(
+    project_root: str | os.PathLike[str], session_id: str, websocket_broadcaster: Any
+) -> FileWatcher:
+    """Start to watch a project, and broadcast every change of a file.
+
+    Parameters
+    ----------
+    project_root
+        The folder that holds, or will hold, ``.buildrunner``.
+    session_id
+        The session to broadcast into.
+    websocket_broadcaster
+        A function as ``buildwidget.server.broadcast_file_change``: it is called with the session's id, the path
+        (relative to the project), the kind of change and the text of context markdown, if it is that. Or something
+        that has functions of the original's names, such as the module ``buildwidget.server``: then components,
+        features and checkpoints in the file are broadcast too.
+
+    Returns
+    -------
+    FileWatcher
+        Started; end it with ``await watcher.stop()``.
+    """
+    root = Path(project_root)
+
+    async def tell(path: Path, change_type: str) -> None:
+        try:
+            for call in _broadcasts(websocket_broadcaster, session_id, root, path, change_type):
+                result = call()
+                if inspect.isawaitable(result):
+                    await result
+        except Exception:
+            logger.exception("%s could not be broadcast", path)
+
+    watcher = FileWatcher(root, tell)
+    await watcher.start()
+    return watcher
+
+
+def _broadcasts(
+    broadcaster: Any, session_id: str, root: Path, path: Path, change_type: str
+) -> Generator[Callable[[], Any]]:
+    """What to call for one change."""
+    relative = Path(os.path.relpath(path, root)).as_posix()
+    content = None
+    if path.suffix == ".md" and change_type != "deleted":
+        with contextlib.suppress(OSError):
+            content = FileWatcher(root).read_context(path)
+    file_change = getattr(broadcaster, "broadcast_file_change", broadcaster)
+    yield partial(file_change, session_id, relative, change_type, content)
+    if not hasattr(broadcaster, "broadcast_component_update") or path.suffix != ".json" or change_type == "deleted":
+        return
+    try:
+        data, record = _load(path)
+    except CheckpointError as error:
+        yield partial(broadcaster.broadcast_error, session_id, str(error), "CheckpointError")
+        return
+    del data
+    for item in record.components:
+        status = item.status_raw or item.status.value
+        yield partial(
+            broadcaster.broadcast_component_update, session_id, item.component_id, status, item.progress, item.metadata
+        )
+    for item in record.features:
+        status = item.status_raw or item.status.value
+        yield partial(
+            broadcaster.broadcast_feature_update, session_id, item.feature_id, status, item.progress, item.metadata
+        )
+    if record.checkpoint is not None:
+        at = record.checkpoint
+        yield partial(
+            broadcaster.broadcast_checkpoint_update,
+            session_id,
+            at.checkpoint_id,
+            at.phase or "",
+            at.tasks_completed,
+            at.files_created,
+            at.metadata,
+        )
 
 
 def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:

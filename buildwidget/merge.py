@@ -149,18 +149,20 @@ class Merge:
         """
         delta = Delta()
         touched: set[_Key] = set()
+        changed = False
         for one in news:
             match one:
                 case ItemNews():
                     touched.add(self._publish_item(one, now))
                 case Progress():
+                    changed = changed or self._published_progress != one
                     self._published_progress = one
                 case Runtime():
                     self._published_runtime = _overlay(self._runtime() or Runtime(), one)
-        first = self._published_at[0] if self._published_at else now
-        self._published_at = (first, now)
         for key in sorted(touched):
             self._resolve(key, delta)
+        if changed or delta.items or self._published_at is None:  # to say the same again is no news
+            self._published_at = (self._published_at[0] if self._published_at else now, now)
         delta.items.sort(key=_order)
         delta.progress, delta.session = self._overall()
         delta.runtime = self._runtime()

@@ -36,6 +36,16 @@ __all__ = ["ChangeSource", "FileChange", "FileWatcher", "Retry", "Torn", "open_f
 
 logger = logging.getLogger("buildwidget.watcher")
 
+
+def __getattr__(name: str) -> Any:
+    """The original's names that live in a higher room."""
+    if name == "create_file_watcher_with_websocket":
+        from .compat import create_file_watcher_with_websocket
+
+        return create_file_watcher_with_websocket
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 T = TypeVar("T")
 Callback: TypeAlias = Callable[[Path, str], Awaitable[None] | None]
 

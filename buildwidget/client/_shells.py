@@ -233,7 +233,7 @@ class SyncStream(_Common):
 
     @staticmethod
     def _open(core: Core) -> SyncConnection:
-        opened: SyncConnection = ws_connect_sync(core.url, additional_headers=core.place.headers, **_SOCKET)
+        opened: Any = ws_connect_sync(core.url, additional_headers=core.place.headers, **_SOCKET)
         return opened
 
     def __iter__(self) -> Iterator[Any]:

@@ -154,7 +154,7 @@ class Hub:
 
     def __init__(self, session: BuildSession, options: ServerOptions, meters: Meters) -> None:
         self.session, self._options, self._meters = session, options, meters
-        self._loop = asyncio.get_running_loop()
+        self.loop = self._loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
         self._groups: dict[Filter, _Group] = {}
         self._lagging: set[Client] = set()

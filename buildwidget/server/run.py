@@ -23,7 +23,7 @@ from ._uvicorn import HttpProtocol, WebSocketProtocol
 from .app import create_app
 from .config import OptionsError, ServerOptions, session_ids
 from .logs import configure
-from .sessions import Sessions
+from .sessions import Sessions, default_sessions
 from .stream import MAX_MESSAGE
 
 __all__ = ["LiveServer", "run", "serve"]
@@ -84,7 +84,7 @@ class LiveServer:
         The id of the session that it was made for.
     """
 
-    def __init__(self, sessions: Sessions, options: ServerOptions, session_id: str) -> None:
+    def __init__(self, sessions: Sessions, options: ServerOptions, session_id: str = "") -> None:
         self.session_id, self._options, self._sessions = session_id, options, sessions
         options.check()
         listener = _listen(options)
@@ -110,6 +110,18 @@ class LiveServer:
         if not self._server.started:
             self.stop()
             raise RuntimeError(f"the server did not start: {self._failure or 'see the log'}")
+
+    @classmethod
+    def of_process(cls, *, port: int = 0, **options: Any) -> LiveServer:
+        """A server of the sessions that the ``broadcast_*`` functions publish into.
+
+        Parameters
+        ----------
+        port, **options
+            As in `ServerOptions`.
+        """
+        sessions = default_sessions()
+        return cls(sessions, ServerOptions(port=port, open_sessions=True, **options))
 
     @property
     def stream_url(self) -> str:
