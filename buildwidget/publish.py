@@ -20,7 +20,7 @@ from .model import BuildStatus, Status
 from .progress import map_status, rounded
 from .state import KINDS, is_context
 
-__all__ = ["CONTENT_LIMIT", "MAX_MESSAGES", "ItemNews", "Output", "PublishError", "read"]
+__all__ = ["CONTENT_LIMIT", "MAX_MESSAGES", "ItemNews", "Output", "PublishError", "read", "shapes"]
 
 MAX_MESSAGES: Final = 1_000  # in one publication
 MAX_ID: Final = 512  # characters of an item's id
@@ -108,7 +108,7 @@ def _partial(record: type, id_field: str) -> type[msgspec.Struct]:
             fields.append((field.name, str | UnsetType, UNSET))
         else:
             fields.append((field.name, field.type | UnsetType, UNSET))
-    return msgspec.defstruct(record.__name__, fields, kw_only=True)
+    return msgspec.defstruct(f"{record.__name__}News", fields, kw_only=True)
 
 
 _ITEMS: Final = {
@@ -125,6 +125,11 @@ _SHAPES: Final[dict[str, type[Any]]] = {
 
 Publication = ItemNews | Output | model.Progress | model.Runtime | ev.FileChange | ev.Error
 """One message, checked."""
+
+
+def shapes() -> dict[str, type[Any]]:
+    """Type → the fields that a publication of it may have."""
+    return dict(_SHAPES)
 
 
 def read(messages: object) -> list[Publication]:

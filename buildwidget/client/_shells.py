@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as ws_connect
 from websockets.exceptions import WebSocketException
+from websockets.sync import client as ws_sync
 from websockets.sync.client import ClientConnection as SyncConnection
-from websockets.sync.client import connect as ws_connect_sync
 
 from ..model import State
 from ._core import Core, Place, post, sessions
@@ -233,7 +233,7 @@ class SyncStream(_Common):
 
     @staticmethod
     def _open(core: Core) -> SyncConnection:
-        opened: Any = ws_connect_sync(core.url, additional_headers=core.place.headers, **_SOCKET)
+        opened: Any = cast("Any", ws_sync).connect(core.url, additional_headers=core.place.headers, **_SOCKET)
         return opened
 
     def __iter__(self) -> Iterator[Any]:

@@ -38,13 +38,18 @@ def configure(level: str = "info", *, json_lines: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if json_lines else _Text())
     setattr(handler, _MARK, True)
-    for name, least in (("buildwidget", level), ("uvicorn", "warning" if level == "info" else level)):
+    # Below a warning, uvicorn and websockets tell of every header and address; those may hold tokens.
+    for name, least in (("buildwidget", level), ("uvicorn", max(level, "warning", key=_rank))):
         logger = logging.getLogger(name)
         for old in [h for h in logger.handlers if hasattr(h, _MARK)]:
             logger.removeHandler(old)
         logger.addHandler(handler)
         logger.setLevel(least.upper())
         logger.propagate = False
+
+
+def _rank(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
 
 
 def _safe(text: str) -> str:
