@@ -161,7 +161,7 @@ class RemoteFeed(Feed):
     ) -> None:
         if since is not None and epoch is None:
             epoch = _epoch_of(url, token)
-        self._stream = connect_sync(url, token=token, epoch=epoch, since=since, topics=topics, raw=True)
+        self._stream = connect_sync(url, token=token, epoch=epoch, since=since, topics=topics, raw=True, timeout=3)
         self._stream.__enter__()
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._known = threading.Event()
@@ -288,7 +288,8 @@ class SessionSink:
 
     def write(self, text: str, output_type: str) -> None:
         """Add it to the session's terminal."""
-        self._session.write_terminal(text, output_type, self._source)
+        if text:
+            self._session.write_terminal(text, output_type, self._source)
 
     def close(self) -> None:
         """The last line is a whole one."""
@@ -313,18 +314,20 @@ class ServerSink:
 
     def write(self, text: str, output_type: str) -> None:
         """Take it; send it when it is time."""
-        if not text:
+        now = time.monotonic()
+        if not text:  # nothing new; what waits may go
+            if now >= self._next:
+                self._send(now)
             return
+        if self._size > BATCH and self._pause == SEND_EVERY:  # all is well, there is only much of it
+            time.sleep(max(0.0, self._next - now))
+            self._send(time.monotonic())
         if self._size > BATCH:
             self._lost += len(text)
         else:
             self._waiting.append((text, output_type))
             self._size += len(text)
-        now = time.monotonic()
-        if now >= self._next:
-            self._send(now)
-        elif self._size < BATCH and self._pause == SEND_EVERY:
-            time.sleep(self._next - now)
+        if time.monotonic() >= self._next:
             self._send(time.monotonic())
 
     def close(self) -> None:

@@ -94,18 +94,34 @@ class Mirror:
             self._thread.start()
         return self._thread
 
+    def _next(self) -> tuple[bytes, str] | None:
+        """What comes next; empty after 100 ms of silence, so that a sink may send what it has kept."""
+        try:
+            return self._queue.get(timeout=0.1)
+        except queue.Empty:
+            return b"", "stdout"
+
     def _work(self) -> None:
         decoders: dict[str, Any] = {}
+        unfinished: set[str] = set()  # kinds whose last line has no end yet
         try:
-            while (item := self._queue.get()) is not None:
+            while (item := self._next()) is not None:
                 data, kind = item
                 decoder = decoders.setdefault(kind, codecs.getincrementaldecoder("utf-8")("replace"))
                 with self._lock:
                     self._waiting -= min(len(data), self._waiting)
                     dropped, self._dropped = self._dropped, 0
-                self._sink.write(decoder.decode(data), kind)
+                if kind in {"success", "error"} or dropped:
+                    for other in sorted(unfinished):
+                        self._sink.write("\n", other)
+                    unfinished.clear()
                 if dropped:
-                    self._sink.write(f"\n… {dropped:,} bytes skipped\n", "info")
+                    self._sink.write(f"… {dropped:,} bytes skipped\n", "info")
+                self._sink.write(decoder.decode(data), kind)
+                if data.endswith(b"\n"):
+                    unfinished.discard(kind)
+                elif data:
+                    unfinished.add(kind)
         finally:
             with contextlib.suppress(Exception):
                 self._sink.close()

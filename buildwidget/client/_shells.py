@@ -27,6 +27,7 @@ _SOCKET: Final[dict[str, Any]] = {
     "max_size": None,  # a snapshot is as large as the build
     "compression": None,
     "open_timeout": 10,
+    "close_timeout": 1,
     "ping_interval": None,  # the server's heartbeat does that
     "user_agent_header": "buildwidget-client",
 }
@@ -233,8 +234,10 @@ class SyncStream(_Common):
 
     @staticmethod
     def _open(core: Core) -> SyncConnection:
+        # Not every version wants it entered, but all let it be; `close` is its exit.
         opened: Any = cast("Any", ws_sync).connect(core.url, additional_headers=core.place.headers, **_SOCKET)
-        return opened
+        connection: SyncConnection = opened.__enter__()
+        return connection
 
     def __iter__(self) -> Iterator[Any]:
         return self

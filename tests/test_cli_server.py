@@ -1,0 +1,192 @@
+"""tail, events, status and wait: against folders and real servers, with the exit codes they promise."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.projects import Project, component, until
+from tests.serving import published, serving
+
+BW = [sys.executable, "-m", "buildwidget"]
+
+
+def bw(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    given = {**os.environ, "NO_COLOR": "1", **env}
+    return subprocess.run([*BW, *args], capture_output=True, text=True, timeout=40, check=False, env=given)
+
+
+@pytest.fixture
+def project(tmp_path):
+    made = Project(tmp_path / "shop")
+    made.checkpoint(1, components=[component("api", 100, "completed"), component("ui", 40)])
+    return made
+
+
+@pytest.fixture
+def session():
+    with published() as made:
+        made.publish({"type": "component_update", "component_id": "api", "status": "running", "progress": 40})
+        yield made
+
+
+@pytest.fixture
+def server(session):
+    with serving(session) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("completed", 0), ("failed", 1), ("running", 0)], ids=["completed", "failed", "running"]
+)
+def test_the_exit_code_says_how_it_stands(session, server, status, code) -> None:
+    session.publish({"type": "component_update", "component_id": "api", "status": status})
+    done = bw("status", server.url, "--exit-status")
+    assert done.returncode == code, done.stderr
+    assert "shop" in done.stdout
+    assert "\x1b" not in done.stdout, "plain off a terminal"
+    assert bw("status", server.url).returncode == 0
+
+
+def test_status_of_a_folder_and_as_json(project) -> None:
+    body = json.loads(bw("status", str(project.root), "--json").stdout)
+    assert body["state"]["progress"]["percent"] == 70
+    assert body.keys() == {"epoch", "seq", "stalled", "state"}
+    assert "70.0 %" in bw("status", str(project.root)).stdout
+
+
+def test_no_build_is_3(tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    for command in (["status"], ["status", "--exit-status"], ["wait", "--timeout", "0.5"]):
+        done = bw(*command, str(tmp_path / "empty"))
+        assert done.returncode == 3, command
+        assert "no build" in done.stderr
+
+
+def test_a_stalled_build_is_4(tmp_path) -> None:
+    project = Project(tmp_path / "shop")
+    path = project.checkpoint(1, components=[component("api", 40)])
+    body = json.loads(path.read_text())
+    path.write_text(json.dumps({**body, "timestamp": "2026-03-01T09:00:00Z"}))
+    os.utime(path, (1_772_355_600, 1_772_355_600))
+    os.utime(project.root / ".buildrunner", (1_772_355_600, 1_772_355_600))
+    assert bw("status", str(project.root), "--exit-status").returncode == 4
+    assert bw("wait", str(project.root), "--timeout", "10").returncode == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["status", "http://127.0.0.1:9"], 5),
+        (["tail", "http://127.0.0.1:9/?session=x"], 5),
+        (["wait", "ws://127.0.0.1:9/api/build/stream/x"], 5),
+        (["status", "/no/such/folder"], 2),
+        (["tail", "--types", "nonsense"], 2),
+        (["events", "--since", "yesterday"], 2),
+        (["tail", "--nonsense"], 2),
+        (["serve", "/no/such/folder"], 2),
+    ],
+)
+def test_what_is_wrong_has_a_code_and_a_word(args, code) -> None:
+    done = bw(*args)
+    assert done.returncode == code, done.stderr
+    assert done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_token_is_asked_for(session) -> None:
+    with serving(session, token="read-token-1") as server:
+        assert bw("status", server.url).returncode == 5
+        assert bw("status", server.url, "--token", "wrong-token-1").returncode == 5
+        assert bw("status", server.url, "--token", "read-token-1").returncode == 0
+        assert bw("status", server.url, BUILDWIDGET_TOKEN="read-token-1").returncode == 0
+
+
+def test_wait_ends_with_the_build(session, server) -> None:
+    process = subprocess.Popen([*BW, "wait", server.url, "--timeout", "30"], stderr=subprocess.PIPE, text=True)
+    until(server._sessions.clients, 20)
+    session.publish({"type": "component_update", "component_id": "api", "status": "failed"})
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert said == "", "no progress line off a terminal"
+
+
+def test_wait_gives_up_in_time(session, server) -> None:
+    done = bw("wait", server.url, "--timeout", "0.5")
+    assert done.returncode == 124
+    assert "not over" in done.stderr
+
+
+def test_events_are_all_that_the_log_holds(session, server) -> None:
+    got = [json.loads(line) for line in bw("events", server.url, "--json").stdout.splitlines()]
+    assert [m["seq"] for m in got] == list(range(1, session.seq + 1))
+    some = bw(
+        "events", server.url, "--json", "--types", "components", "--since", f"{session.epoch}:1"
+    ).stdout.splitlines()
+    assert {json.loads(line)["type"] for line in some} == {"component_update"}
+    lines = bw("events", server.url).stdout.splitlines()
+    assert len(lines) == session.seq
+    assert any("api" in line and "in progress" in line and "40.0 %" in line for line in lines)
+
+
+def test_tail_follows_a_server_and_a_folder_until_ctrl_c(session, server, project) -> None:
+    for place, change, word in (
+        (
+            server.url,
+            lambda: session.publish({"type": "component_update", "component_id": "new", "progress": 5}),
+            '"new"',
+        ),
+        (str(project.root), lambda: project.checkpoint(2, components=[component("fresh", 5)]), '"fresh"'),
+    ):
+        command = [*BW, "tail", place, "--json", "--types", "components"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            if place == server.url:
+                until(server._sessions.clients, 20)
+            else:  # until it has read what is there
+                until(lambda p=process: _waits(p.pid), 20)
+            change()
+            line = process.stdout.readline()
+            assert word in line
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+            assert process.returncode == 130
+            assert "Traceback" not in said
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _waits(pid: int) -> bool:
+    """Whether that process has a watcher's thread that has been idle for a moment."""
+    import psutil
+
+    process = psutil.Process(pid)
+    before = process.cpu_times()
+    import time
+
+    time.sleep(0.5)
+    after = process.cpu_times()
+    return process.num_threads() > 1 and after.user - before.user < 0.05
+
+
+def test_a_closed_pipe_ends_it_quietly(session, server) -> None:
+    for n in range(3_000):
+        session.publish({"type": "component_update", "component_id": f"c{n % 50}", "metadata": {"n": n, "x": "y" * 50}})
+    done = subprocess.run(
+        f"{sys.executable} -m buildwidget events {server.url} --json | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.stdout.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
