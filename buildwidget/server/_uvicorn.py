@@ -15,8 +15,10 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
 
-from .wire import EXTENSION, Batch, nothing
+from .wire import EXTENSION, Batch, binary_frame, nothing, text_frame
 
 __all__ = ["FrameWriter", "HttpProtocol", "WebSocketProtocol"]
 
@@ -71,14 +73,59 @@ class FrameWriter:
             self.on_closed()
 
 
+class _Conn(ServerProtocol):
+    """A close frame may come between the fragments of a message (RFC 6455, 5.4): then the message is given up."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, with an extension in the scope that writes prepared frames."""
+    """uvicorn's WebSocket, with an extension in the scope that writes prepared frames.
+
+    What a client said before it closed, or before it broke the protocol, is still handed to the application, and what
+    the application answers to it is still sent: the end waits until the application asks for more.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _quiet
         self.close_timeout = CLOSE_SECONDS
         self._writer: FrameWriter | None = None
+        self._last_act: Callable[[], None] | None = None
+        self.conn.__class__ = _Conn
+
+    def data_received(self, data: bytes) -> None:
+        """Frames, or parts of them."""
+        self.conn.receive_data(data)
+        broken = self.conn.parser_exc is not None
+        self.handle_events()
+        if broken and not self.close_sent:
+            self._when_read(self.handle_parser_exception)
+
+    def _when_read(self, act: Callable[[], None]) -> None:
+        if self.queue.empty():
+            act()
+        elif self._last_act is None:
+            self._last_act = act
+
+    async def receive(self) -> Any:
+        """The next event for the application."""
+        if self._last_act is not None and self.queue.empty():
+            act, self._last_act = self._last_act, None
+            act()
+        return await super().receive()
+
+    async def send(self, message: Any) -> None:
+        """An event of the application."""
+        if self._last_act is not None and message["type"] == "websocket.send" and not self.transport.is_closing():
+            # websockets counts the connection as closing; on the wire it is not yet.
+            text, data = message.get("text"), message.get("bytes")
+            self.transport.write(text_frame(text.encode()) if data is None else binary_frame(data))
+            return
+        await super().send(message)
 
     @property
     def is_over(self) -> bool:
@@ -139,8 +186,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_close(self, event: Any) -> None:
         """The client says goodbye, or answers ours."""
-        super().handle_close(event)
-        self._end()
+
+        def act() -> None:
+            WebSocketsSansIOProtocol.handle_close(self, event)
+            self._end()
+
+        self._when_read(act)
 
     def handle_parser_exception(self) -> None:
         """The client broke the protocol."""

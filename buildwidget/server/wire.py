@@ -12,7 +12,17 @@ from functools import cached_property
 from struct import pack
 from typing import Any, Final, Protocol
 
-__all__ = ["EXTENSION", "AsgiWriter", "Batch", "TaskWriter", "Writer", "nothing", "text_frame", "writer_of"]
+__all__ = [
+    "EXTENSION",
+    "AsgiWriter",
+    "Batch",
+    "TaskWriter",
+    "Writer",
+    "binary_frame",
+    "nothing",
+    "text_frame",
+    "writer_of",
+]
 
 EXTENSION: Final = "buildwidget.frames"  # in the scope's extensions: a server that writes prepared frames
 
@@ -23,12 +33,21 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 def text_frame(payload: bytes) -> bytes:
     """One whole text message as a WebSocket frame (RFC 6455, 5.2): final, opcode 1, not masked."""
+    return _frame(b"\x81", payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """One whole binary message as a WebSocket frame: opcode 2."""
+    return _frame(b"\x82", payload)
+
+
+def _frame(first: bytes, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return b"\x81" + bytes((size,)) + payload
+        return first + bytes((size,)) + payload
     if size < 65_536:
-        return b"\x81\x7e" + pack("!H", size) + payload
-    return b"\x81\x7f" + pack("!Q", size) + payload
+        return first + b"\x7e" + pack("!H", size) + payload
+    return first + b"\x7f" + pack("!Q", size) + payload
 
 
 class Batch:
