@@ -18,6 +18,11 @@ from pathlib import Path
 ALL = {
     "start": ("import time, time of watch(), idle CPU", ["--quick"]),
     "watch": ("a write → the reader, by each way to watch; what watching costs", ["--writes", "60", "--idle", "4"]),
+    "fanout": ("server CPU per message delivered to 1,000 clients, beside C and a first design", ["--quick"]),
+    "server": (
+        "file replaced → client; a client that does not read; memory of idle clients",
+        ["--files", "60", "--idle", "2000"],
+    ),
     "live": ("file replaced → text painted, step by step; clicks while the kernel is busy", ["--quick"]),
     "frames": ("2,000 components, 100 changes ten times a second: frames per second", ["--quick"]),
 }

@@ -41,7 +41,7 @@ def cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-# -- the servers: each reads "go ROUNDS MS SIZE" from stdin and answers with CPU seconds ---------------------------------
+# -- the servers: each reads "go ROUNDS MS SIZE" from stdin and answers with CPU seconds --------------------------
 
 
 async def commands(send, ready) -> None:
@@ -86,7 +86,7 @@ async def serve_original(clients: int) -> None:
     async def send(number: int, size: int) -> None:
         message = {"type": "component_update", "component_id": "api", "progress": number, "padding": ""}
         message["padding"] = "x" * max(0, size - 4 - len(json.dumps(message)))
-        for websocket in list(sockets):
+        for websocket in tuple(sockets):
             await websocket.send_json(message)
 
     async def ready() -> None:
@@ -100,11 +100,11 @@ async def serve_original(clients: int) -> None:
 
 
 async def serve_product(clients: int, burst: int) -> None:
+    import uvicorn
+
     from buildwidget.server import ServerOptions, Sessions, create_app
     from buildwidget.server.run import _config, _listen
     from buildwidget.session import BuildSession
-
-    import uvicorn
 
     options = ServerOptions(port=0, open_sessions=True)
     session = BuildSession(None, session_id="bench").open()
@@ -129,7 +129,7 @@ async def serve_product(clients: int, burst: int) -> None:
     await asyncio.gather(uvicorn.Server(_config(app, options)).serve(sockets=[listener]), commands(send, ready))
 
 
-# -- the clients: one process that reads all sockets and counts ---------------------------------------------------------
+# -- the clients: one process that reads all sockets and counts -----------------------------------------------------
 
 
 def clients_main(port: int, clients: int, websocket: bool, size: int) -> None:
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--websocket", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--burst", type=int, default=1, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if args.role == "clients":
         clients_main(int(args.port), args.clients, args.websocket, int(args.size))
@@ -239,7 +239,6 @@ def main() -> None:
 
 
 def compare(clients: int, rounds: int) -> None:
-    from buildwidget import events as ev
     from buildwidget.server.wire import text_frame
     from buildwidget.session import BuildSession
 

@@ -101,7 +101,7 @@ class Server:
         self.process.wait()
 
 
-# -- what is measured ---------------------------------------------------------------------------------------------------
+# -- what is measured ------------------------------------------------------------------------------------------------
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -128,7 +128,7 @@ def latency(server: Server, project: Path, writes: int) -> None:
             took.append((time.perf_counter() - started) * 1000)
             time.sleep(0.06)
             started = time.perf_counter()
-            ws.send('{"type":"ping","id":%d}' % number)
+            ws.send(json.dumps({"type": "ping", "id": number}))
             while json.loads(ws.recv(timeout=10))["type"] != "pong":
                 pass
             pings.append((time.perf_counter() - started) * 1000)
@@ -200,7 +200,7 @@ def slow_client(server: Server, rounds: int) -> None:
         found: dict[str, list[list[float]]] = {"without": [], "with": []}
         memory: list[float] = []
         for _ in range(rounds):
-            for which in found:
+            for which, delays in found.items():
                 server.ask("fill")
                 before = server.memory().rss
                 stalled = None
@@ -221,12 +221,13 @@ def slow_client(server: Server, rounds: int) -> None:
                     stalled.close()
                 time.sleep(0.3)
                 readers.stdin.write("\n")
-                found[which].append(json.loads(readers.stdout.readline()))
+                delays.append(json.loads(readers.stdout.readline()))
     finally:
         readers.kill()
         readers.wait()
     print(
-        f"slow client: 100 that read, 4 KB fifty times a second, {rounds} rounds in turns; ms from publishing to reading"
+        f"slow client: 100 that read, 4 KB fifty times a second, {rounds} rounds in turns; "
+        "ms from publishing to reading"
     )
     tails = {}
     for which, delays in found.items():
@@ -234,12 +235,13 @@ def slow_client(server: Server, rounds: int) -> None:
         middle = statistics.median(statistics.median(d) for d in delays) * 1000
         print(f"  {which:8} one that does not   median {middle:6.2f}   p99 {tails[which]:6.2f}")
     print(
-        f"  p99 changes by {100 * (tails['with'] / tails['without'] - 1):+.0f} %, memory by {max(memory):+.1f} MiB at most"
+        f"  p99 changes by {100 * (tails['with'] / tails['without'] - 1):+.0f} %, "
+        f"memory by {max(memory):+.1f} MiB at most"
     )
 
 
 def idle(server: Server, clients: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     before = server.memory().rss
     sockets = []

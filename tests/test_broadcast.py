@@ -366,3 +366,18 @@ async def test_a_watcher_with_a_broadcaster(sessions, tmp_path) -> None:
     finally:
         await watcher.stop()
         await plain_one.stop()
+
+
+async def test_a_session_that_is_served_is_found_and_any_other_is_made(sessions) -> None:
+    """As beside a live cell: ``bw.serve(w)`` has one session, and a program also speaks of builds of its own."""
+    with published("cell") as session:
+        with bs.serve(session) as server:
+            bs.broadcast_component_update("cell", "api", "in_progress", 40)
+            bs.broadcast_component_update("my-build", "api", "in_progress", 60)
+            with pytest.raises(websockets.ConnectionClosed):  # the server of the cell does not know it
+                async with websockets.connect(f"ws://127.0.0.1:{server.port}/api/build/stream/my-build") as ws:
+                    await ws.recv()
+        assert state(session).components[0].progress == 40
+        assert state(sessions.get("my-build")).components[0].progress == 60
+        bs.broadcast_component_update("cell", "api", "in_progress", 90)  # the server has ended: nobody watches
+        assert state(session).components[0].progress == 40

@@ -50,7 +50,17 @@ def commands() -> list[list[str]]:
 
 
 def test_readme_shows_the_commands() -> None:
-    assert {words[0] for words in commands()} == {"demo", "parse", "watch"}
+    assert {words[0] for words in commands()} == {
+        "demo",
+        "events",
+        "parse",
+        "run",
+        "serve",
+        "status",
+        "tail",
+        "wait",
+        "watch",
+    }
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import threading
 import time
 
 import httpx
@@ -97,7 +98,8 @@ def test_newline_delimited_json(session, server) -> None:
 
 def test_a_reader_that_leaves_is_forgotten(session, server) -> None:
     with httpx.stream("GET", f"{server.url}/api/build/stream/shop", timeout=10) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()  # held: without it the response is closed
+        next(lines)
         assert len(server._sessions.clients()) == 1
     deadline = time.monotonic() + 10
     while server._sessions.clients() and time.monotonic() < deadline:
@@ -461,8 +463,10 @@ def test_a_server_says_where_it_is_and_stops(tmp_path) -> None:
         assert server.session_id == "my-shop"
         assert server.url in repr(server)
         assert server.stream_url in server._repr_html_()
+        before = threading.active_count()
         with pytest.raises(OptionsError, match=str(server.port)):
             serve(tmp_path, port=server.port)
+        assert threading.active_count() == before  # what was opened for it is closed again
     assert not server.running
     assert "stopped" in repr(server)
     server.stop()

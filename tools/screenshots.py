@@ -4,7 +4,8 @@
 
 - ``jupyterlab-{light,dark}.png``: the whole window;
 - ``cell-{light,dark}.png``: the cell alone, 1,200 CSS pixels wide;
-- ``cell-{light,dark}-narrow.png``: the same, 600 wide.
+- ``cell-{light,dark}-narrow.png``: the same, 600 wide;
+- ``page-{light,dark}.png``: the server's page; ``--page`` takes only these.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from buildwidget.demo.model import Simulation  # noqa: E402
 from buildwidget.demo.runner import length  # noqa: E402
+from buildwidget.server import serve  # noqa: E402
 from tests.lab.face import Face  # noqa: E402
 from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium  # noqa: E402
 
@@ -69,6 +71,19 @@ def take(page: Page, path: Path, **options: Any) -> None:
     print(f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}: {path.stat().st_size // 1024} KiB")
 
 
+def take_page(folder: Path, out: Path, browser: Any) -> None:
+    """The server's page, on the same build."""
+    with serve(folder / "meadow-clinic") as server:
+        for theme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": 1200, "height": 800}, color_scheme=theme)
+            page.goto(server.url)
+            page.locator("[role=row]").nth(3).wait_for()
+            page.get_by_label("Sort by").select_option("attention")
+            page.evaluate("() => document.activeElement?.blur()")
+            take(page, out / f"page-{theme}.png")
+            page.close()
+
+
 def main() -> int:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description="Take the README's pictures.")
@@ -76,9 +91,15 @@ def main() -> int:
     parser.add_argument("--scenario", default="failure")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--share", type=float, default=SHARE, help="how much of the build's time is over, 0 to 1")
+    parser.add_argument("--page", action="store_true", help="only the server's page")
     args = parser.parse_args()
     out: Path = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    if args.page:
+        with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+            write_build(Path(folder) / "meadow-clinic", args.scenario, args.seed, args.share)
+            take_page(Path(folder), out, playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS]))
+        return 0
     with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab, sync_playwright() as playwright:
         write_build(Path(folder) / "meadow-clinic", args.scenario, args.seed, args.share)
         browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=[*FLAGS])
@@ -101,6 +122,7 @@ def main() -> int:
                 assert box is not None
                 clip = {name: round(value) for name, value in box.items()}
                 take(page, out / f"cell-{name}{suffix}.png", clip=clip)
+        take_page(Path(folder), out, browser)
         browser.close()
     return 0
 

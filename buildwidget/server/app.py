@@ -20,7 +20,7 @@ from ..publish import PublishError
 from .access import Access, Refusal
 from .config import ServerOptions, session_ids
 from .lines import respond, wants_lines
-from .sessions import Sessions, UnknownSessionError, set_default_sessions
+from .sessions import Sessions, UnknownSessionError, note_sessions
 from .stream import BadRequestError, Receive, Scope, Send, handle
 
 __all__ = ["build_routes", "create_app"]
@@ -68,7 +68,7 @@ def create_app(
     Returns
     -------
     starlette.applications.Starlette
-        ``app.state.sessions`` are its sessions. They are also those of the ``broadcast_*`` functions from now on.
+        ``app.state.sessions`` are its sessions. The ``broadcast_*`` functions find them too, until it ends.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def create_app(
     )
     app.state.sessions = served
     app.state.options = options
-    set_default_sessions(served)
+    note_sessions(served)
     return app
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator, Mapping, Sequence
 from typing import Any
 
-from .sessions import default_sessions
+from .sessions import sessions_with
 
 __all__ = [
     "broadcast_build_progress",
@@ -41,7 +41,7 @@ class _Done:
 
 def _say(session_id: str, kind: str, **fields: Any) -> Awaitable[int]:
     given = {name: value for name, value in fields.items() if value is not None}
-    return _Done(default_sessions().publish(session_id, {"type": kind, **given}))
+    return _Done(sessions_with(session_id).publish(session_id, {"type": kind, **given}))
 
 
 def broadcast_component_update(

@@ -204,7 +204,11 @@ def serve(
             raise OptionsError(f"there is no folder {path}; name the project, or give a widget")
         ((session_id, path),) = session_ids([path]).items()
         sessions.open(session_id, path)
-    return LiveServer(sessions, chosen, session_id)
+    try:
+        return LiveServer(sessions, chosen, session_id)
+    except BaseException:
+        sessions.close()  # what was opened for this server ends with it; a session of somebody else's goes on
+        raise
 
 
 class _Server(uvicorn.Server):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from ..model import BuildStatus
 from ..session import BuildSession
@@ -18,7 +19,14 @@ from .config import ID, ServerOptions
 from .hub import Client, Hub
 from .meters import Meters
 
-__all__ = ["Sessions", "UnknownSessionError", "default_sessions", "set_default_sessions"]
+__all__ = [
+    "Sessions",
+    "UnknownSessionError",
+    "default_sessions",
+    "note_sessions",
+    "sessions_with",
+    "set_default_sessions",
+]
 
 logger = logging.getLogger("buildwidget.server")
 
@@ -78,6 +86,10 @@ class Sessions:
         """All ids, sorted."""
         with self._lock:
             return sorted(self._sessions)
+
+    def has(self, session_id: str) -> bool:
+        """Whether there is such a session now."""
+        return session_id in self._sessions
 
     def get(self, session_id: str) -> BuildSession:
         """The session; made now, if this server makes sessions.
@@ -260,14 +272,15 @@ class Sessions:
 
 
 _default: Sessions | None = None
+_noted: WeakSet[Sessions] = WeakSet()  # those of running applications
 _default_lock = threading.Lock()
 
 
 def default_sessions() -> Sessions:
-    """The sessions of this process that `router` serves and the ``broadcast_*`` functions publish into."""
+    """The sessions of this process that `router` serves and that are made when somebody publishes into them."""
     global _default  # noqa: PLW0603 (one registry per process is what the original's functions stand for)
     with _default_lock:
-        if _default is None:
+        if _default is None or _default.closing:
             _default = Sessions(ServerOptions(open_sessions=True))
         return _default
 
@@ -277,3 +290,19 @@ def set_default_sessions(sessions: Sessions) -> None:
     global _default  # noqa: PLW0603 (see above)
     with _default_lock:
         _default = sessions
+
+
+def note_sessions(sessions: Sessions) -> None:
+    """An application serves these: `sessions_with` finds them until they are closed."""
+    if sessions.options.open_sessions:
+        set_default_sessions(sessions)
+    else:
+        with _default_lock:
+            _noted.add(sessions)
+
+
+def sessions_with(session_id: str) -> Sessions:
+    """Where a session of this process is: with the application that serves it, else with the default ones."""
+    with _default_lock:
+        found = [noted for noted in _noted if not noted.closing and noted.has(session_id)]
+    return max(found, key=lambda noted: noted.started_at, default=None) or default_sessions()
