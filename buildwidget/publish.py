@@ -7,6 +7,7 @@ before anything changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
@@ -25,6 +26,8 @@ __all__ = ["CONTENT_LIMIT", "MAX_MESSAGES", "ItemNews", "Output", "PublishError"
 MAX_MESSAGES: Final = 1_000  # in one publication
 MAX_ID: Final = 512  # characters of an item's id
 MAX_TEXT: Final = 1024 * 1024  # characters of output in one message
+MAX_DEPTH: Final = 32  # levels of objects and lists in a message
+MAX_SAFE_INT: Final = 2**53  # beyond it JavaScript loses digits
 CONTENT_LIMIT: Final = 64 * 1024  # bytes of context markdown carried in a message
 
 _REFUSED: Final = ("seq", "epoch")
@@ -177,7 +180,7 @@ def _read(message: object, where: str) -> Publication:
         if target not in known:
             raise PublishError(f"{where}{name} has no field {_short(key)}. Its fields are {', '.join(sorted(known))}")
         if target not in fields or key == target:
-            fields[target] = value
+            fields[target] = _exact(value, where)
     try:
         given = msgspec.convert(fields, shape)
     except msgspec.ValidationError as error:
@@ -186,6 +189,22 @@ def _read(message: object, where: str) -> Publication:
         return _typed(name, given)
     except ValueError as error:
         raise PublishError(f"{where}{name}: {error}") from None
+
+
+def _exact(value: Any, where: str, depth: int = 0) -> Any:
+    """The value as it reads the same in every language: integers beyond 2^53 as text, numbers that are none as null."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -MAX_SAFE_INT <= value <= MAX_SAFE_INT else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth > MAX_DEPTH:
+        raise PublishError(f"{where}the message is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, Mapping):
+        found = cast("Mapping[Any, Any]", value)
+        return {key: _exact(inner, where, depth + 1) for key, inner in found.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(inner, where, depth + 1) for inner in cast("Sequence[Any]", value)]
+    return value
 
 
 def _typed(name: str, given: Any) -> Publication:

@@ -381,3 +381,24 @@ async def test_a_session_that_is_served_is_found_and_any_other_is_made(sessions)
         assert state(sessions.get("my-build")).components[0].progress == 60
         bs.broadcast_component_update("cell", "api", "in_progress", 90)  # the server has ended: nobody watches
         assert state(session).components[0].progress == 40
+
+
+def test_numbers_that_javascript_cannot_hold_travel_as_text(sessions) -> None:
+    session = sessions.get("numbers")
+    big = 2**53 + 1
+    session.publish(
+        {
+            "type": "component_update",
+            "component_id": "api",
+            "metadata": {"big": big, "in": [{"list": -big}], "none": float("nan"), "fine": 2**53, "true": True},
+        }
+    )
+    found = state(session).components[0].metadata
+    assert found == {"big": str(big), "in": [{"list": str(-big)}], "none": None, "fine": 2**53, "true": True}
+    with pytest.raises(PublishError, match="total"):
+        session.publish({"type": "build_progress", "total": big})
+    deep: list = []
+    for _ in range(100):
+        deep = [deep]
+    with pytest.raises(PublishError, match="levels deep"):
+        session.publish({"type": "component_update", "component_id": "api", "metadata": {"deep": deep}})

@@ -429,3 +429,15 @@ async def test_one_that_never_reads_is_dropped_and_nobody_else_notices(session, 
                 assert not folder.gaps
             finally:
                 dead.close()
+
+
+async def test_a_refusal_ends_at_once(session, stock) -> None:
+    """The closing handshake is over when the client has answered; it does not wait for the server's patience."""
+    with serving(session, stock=stock) as server:
+        started = time.monotonic()
+        for _ in range(5):
+            async with websockets.connect(server.stream_url.replace("/shop", "/other")) as ws:
+                with pytest.raises(websockets.ConnectionClosed) as closed:
+                    await ws.recv()
+            assert closed.value.rcvd.code == 4404
+        assert time.monotonic() - started < 2.5  # each would wait three seconds

@@ -191,7 +191,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             WebSocketsSansIOProtocol.handle_close(self, event)
             self._end()
 
-        self._when_read(act)
+        if self.close_sent:  # nothing can be answered any more, and the application may have gone
+            act()
+        else:
+            self._when_read(act)
 
     def handle_parser_exception(self) -> None:
         """The client broke the protocol."""
