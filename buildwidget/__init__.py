@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         parse_checkpoint,
     )
     from .formats.record import CheckpointError
+    from .history import read_history
     from .server import serve
     from .session import BuildSession
     from .watcher import FileWatcher
@@ -40,6 +41,7 @@ __all__ = [
     "get_checkpoint_summary",
     "load_ipython_extension",
     "parse_checkpoint",
+    "read_history",
     "serve",
     "unload_ipython_extension",
     "watch",
@@ -58,6 +60,7 @@ _HOMES: Final = {
     "extract_feature_updates": "compat",
     "get_checkpoint_summary": "compat",
     "parse_checkpoint": "compat",
+    "read_history": "history",
     "serve": "server",
     "watch": "widget",
 }

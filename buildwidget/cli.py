@@ -14,6 +14,7 @@ from . import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from rich.console import Console
 
@@ -639,6 +640,361 @@ def parse(
     console = _console()
     for line in describe(said):
         console.print(line, soft_wrap=True)
+
+
+class TableFormat(StrEnum):
+    """How ``history`` writes a table, known here without importing it."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+class DiffFormat(StrEnum):
+    """How ``diff`` writes."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+SHOWN_ROWS = 100  # of a table in a terminal, unless --limit says otherwise
+ENDINGS = {
+    "csv": "csv",
+    "json": "json",
+    "jsonl": "json",
+    "ndjson": "json",
+    "parquet": "parquet",
+    "arrow": "arrow",
+    "feather": "arrow",
+}
+
+
+@app.command()
+def history(
+    path: Annotated[
+        str, typer.Argument(help="A project, a folder of checkpoints, a folder of projects, or a pattern of those.")
+    ] = ".",
+    table: Annotated[
+        str, typer.Option("--table", "-t", metavar="NAME", help="Which table; see --list.")
+    ] = "transitions",
+    form: Annotated[
+        TableFormat | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Default: as FILE ends; else table in a terminal, csv in a pipe.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to. Default: standard output.", show_default=False),
+    ] = None,
+    git: Annotated[
+        bool, typer.Option("--git", help="Also every version that was committed to git: what rollbacks overwrote.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="No older rows: 2026-03-01, 2026-03-01T09:00, with a zone or in UTC.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help=f"The last N rows; 0: all. Default: all, in a terminal {SHOWN_ROWS}.",
+            show_default=False,
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Read every file anew, and keep nothing for the next time.")
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the tables, their rows and columns, and end.")] = False,
+) -> None:
+    """Print a table of all that a build ever wrote.
+
+    \b
+    Times are in UTC. csv and json (an object per line) have them as ISO 8601,
+    and durations as seconds; what is not known is empty, or null. parquet and
+    arrow are binary: for a file, or a pipe. In a pipe, arrow is a stream.
+
+    \b
+    Examples:
+      buildwidget history                          what changed when, in this folder
+      buildwidget history ~/shop --list            which tables there are
+      buildwidget history --table items            how everything stands now
+      buildwidget history --since 2026-03-01 --format json | jq .item_id
+      buildwidget history "builds/*" -t components -o components.parquet
+      buildwidget history --git -t checkpoints     also what rollbacks overwrote
+
+    \b
+    Exit codes: 0, 1 it cannot be read or written, 2 usage, 3 no build there.
+    """
+    from .history._tables import TABLES
+
+    if table not in TABLES:
+        _fail(f"there is no table {table!r}; there are {', '.join(TABLES)}", USAGE)
+    wanted = form or _form_of(output)
+    if output is not None and wanted is TableFormat.TABLE:
+        _fail("a table is to be read here; with --output choose csv, json, parquet or arrow", USAGE)
+    binary = wanted in {TableFormat.PARQUET, TableFormat.ARROW}
+    if binary and output is None and sys.stdout.isatty():
+        _fail(f"{wanted} is binary, and this is a terminal; name a file with --output, or use a pipe", USAGE)
+    moment = None if since is None else _moment(since)
+    build = _history(path, git=git, cache=not no_cache)
+    if listed:
+        _show([(name, build.arrow(name).num_rows, ", ".join(TABLES[name])) for name in TABLES], "table rows columns")
+        return
+
+    from .history._export import described, replacing, selected, write
+
+    try:
+        found = described(build, table) if binary else build.arrow(table)
+        found = selected(found, since=moment, limit=limit or None)
+    except ValueError as error:
+        _fail(f"--since cannot be used for the table {table}: {error}", USAGE)
+    if wanted is TableFormat.TABLE:
+        _show_rows(found, SHOWN_ROWS if limit is None and sys.stdout.isatty() else None)
+    elif output is None:
+        write(found, sys.stdout.buffer, wanted, stream=True)
+        sys.stdout.buffer.flush()
+    else:
+        try:
+            with replacing(output.expanduser()) as file:
+                write(found, file, wanted)
+        except OSError as error:
+            _fail(f"{output} cannot be written: {error.strerror or error}")
+        typer.echo(f"buildwidget: {found.num_rows:,} rows are in {output}", err=True)
+    warnings = build.arrow("warnings").num_rows
+    if warnings and table != "warnings":
+        typer.echo(f"buildwidget: {warnings:,} warnings; --table warnings lists them", err=True)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})  # -1 is no option
+def diff(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A checkpoint: its id, first, last, -1 (the last), -2 …, or a file.")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one; a file too, if A is one.")],
+    path: Annotated[str, typer.Argument(help="The project. Not asked for if A and B are files.")] = ".",
+    everything: Annotated[bool, typer.Option("--all", help="Also what is the same in both.")] = False,
+    form: Annotated[DiffFormat, typer.Option("--format", "-f", help="json: an object per line.")] = DiffFormat.TABLE,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="ID", help="Which project, if PATH holds several.", show_default=False),
+    ] = None,
+) -> None:
+    """Say what changed from one checkpoint to another, item by item.
+
+    \b
+    Examples:
+      buildwidget diff first last                     all that the build in this folder did
+      buildwidget diff -2 -1 ~/shop                   the last step of another one
+      buildwidget diff checkpoint_20260301_090000_000001 last --format json
+      buildwidget diff old/checkpoint.json new/checkpoint.json
+
+    \b
+    Exit codes: 0 also when there are differences, 1 a file cannot be read, 2 usage,
+    3 no build there.
+    """
+    for word in (a, b, path):
+        if word.startswith("--"):
+            _fail(f"there is no option {word}; see buildwidget diff --help", USAGE)
+    files = [Path(one).expanduser() for one in (a, b)]
+    there = [file.is_file() for file in files]
+    if any(there) and not all(there):
+        _fail(f"{a if there[0] else b} is a file, and {b if there[0] else a} is none; name two files, or none", USAGE)
+
+    from .history.analysis import diff as compare
+
+    if all(there):
+        from .history._export import two_files
+
+        tables, problem = two_files(*files)
+        if problem:
+            _fail(problem)
+        found = compare(tables, "a", "b", changes_only=not everything)
+    else:
+        build = _history(path)
+        try:
+            first, second = (_checkpoint(one) for one in (a, b))
+            found = compare(build, first, second, changes_only=not everything, session_id=session)
+        except ValueError as error:
+            _fail(str(error).replace("session_id=", "--session"), USAGE)
+    rows = list(found.itertuples(index=False, name=None))
+    if form is DiffFormat.JSON:
+        import msgspec
+
+        lines = [dict(zip(found.columns, map(_plain, row), strict=True)) for row in rows]
+        sys.stdout.buffer.write(msgspec.json.Encoder().encode_lines(lines))
+        sys.stdout.buffer.flush()
+    elif rows:
+        _show(rows, " ".join(found.columns), all_columns=True)
+    if not rows:
+        typer.echo("buildwidget: there is no difference", err=True)
+
+
+def _form_of(output: Path | None) -> TableFormat:
+    """The format that a file's name asks for, or that is best where standard output goes."""
+    if output is None:
+        return TableFormat.TABLE if sys.stdout.isatty() else TableFormat.CSV
+    form = ENDINGS.get(output.suffix.lower().removeprefix("."))
+    if form is None:
+        _fail(f"{output} does not say by its ending what it is to be; choose a --format", USAGE)
+    return TableFormat(form)
+
+
+def _moment(text: str) -> datetime:
+    """A time as somebody types it; without a zone it is in UTC, as all that is printed."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        _fail(f"--since needs a time such as 2026-03-01 or 2026-03-01T09:00:00Z, got {text!r}", USAGE)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _checkpoint(text: str) -> str | int:
+    """A checkpoint as somebody types it: a position from the end, else an id, first or last."""
+    return int(text) if text.startswith("-") and text[1:].isdecimal() and text.isascii() else text
+
+
+def _history(path: str, *, git: bool = False, cache: bool = True) -> Any:
+    """The `History` of the builds at a path, or a clear word why there is nothing."""
+    from .history import read_history
+    from .history._git import GitError, NotAGitRepositoryError
+
+    if not any(magic in path for magic in "*?["):
+        _project(Path(path))
+    options: dict[str, Any] = {**({"git": True} if git else {}), **({} if cache else {"cache": False})}
+    try:
+        build: Any = read_history(path, **options)
+    except FileNotFoundError as error:
+        _fail(str(error), NO_BUILD)
+    except GitError as error:
+        _fail(str(error), USAGE if isinstance(error, NotAGitRepositoryError) else FAILED)
+    if not build.arrow("checkpoints").num_rows and not build.arrow("warnings").num_rows:
+        _fail(f"there is no build in {path} yet", NO_BUILD)
+    return build
+
+
+# Columns that are left out first where there is no room.
+DISPENSABLE = (
+    *("status_raw", "source", "status_source", "ts_source", "shape", "size", "modified", "seq", "version"),
+    *("checkpoint_id", "name", "description", "error", "change"),
+)
+STYLES = {
+    "completed": "green",
+    "in_progress": "cyan",
+    "error": "red",
+    "failed": "red",
+    "blocked": "yellow",
+    "added": "green",
+    "removed": "red",
+    "changed": "yellow",
+    "same": "dim",
+}
+
+
+def _show_rows(table: Any, most: int | None) -> None:
+    """A table for people: the last rows, and the columns that say something and have room."""
+    shown = table if most is None else table.slice(max(0, table.num_rows - most))
+    rows = shown.to_pylist()
+    names = [name for name in shown.column_names if any(row[name] is not None for row in rows)]
+    if "session_id" in names and len({row["session_id"] for row in rows}) == 1:
+        names.remove("session_id")
+    if not rows:
+        typer.echo("buildwidget: there are no rows", err=True)
+        return
+    _show([tuple(row[name] for name in names) for row in rows], " ".join(names))
+    if len(rows) < table.num_rows:
+        typer.echo(f"buildwidget: the last {len(rows):,} of {table.num_rows:,} rows; --limit 0 shows all", err=True)
+
+
+def _show(rows: list[tuple[Any, ...]], names: str, *, all_columns: bool = False) -> None:
+    """Rows with a line each, as wide as the terminal; in a pipe, as wide as they are."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console()
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(names.split())}
+    cells = {name: [_cell(value) for value in values] for name, values in columns.items()}
+    width = {name: max(len(name), *map(len, texts)) for name, texts in cells.items()}
+    if console.is_terminal:
+        texts = [name for name, values in columns.items() if any(isinstance(value, str) for value in values)]
+        dropped = _make_room(width, console.width, texts, all_columns=all_columns)
+    else:
+        console.width, dropped = sum(width.values()) + len(width), []
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name, most in width.items():
+        numbers = all(value is None or isinstance(value, int | float) for value in columns[name])
+        table.add_column(name, no_wrap=True, max_width=most, justify="right" if numbers else "left")
+    for row in zip(*(cells[name] for name in width), strict=True):
+        table.add_row(*(Text(text, style=STYLES.get(text, "")) for text in row))
+    console.print(table)
+    if dropped:
+        told = ", ".join(name for name in cells if name in dropped)
+        typer.echo(f"buildwidget: no room for {told}; --format json has them", err=True)
+
+
+def _make_room(width: dict[str, int], most: int, texts: list[str], *, all_columns: bool) -> list[str]:
+    """Make columns fit, with a space between them: leave some out, cut texts. The names of those that are out."""
+    dropped: list[str] = []
+
+    def too_wide() -> bool:
+        return sum(width.values()) + len(width) - 1 > most
+
+    def cut(names: list[str], least: int) -> None:
+        for longest in range(max(width.values()), least - 1, -1):
+            if too_wide():
+                width.update({name: min(width[name], longest) for name in names if name in width})
+
+    for name in DISPENSABLE:
+        if name in width and too_wide():
+            dropped.append(name)
+            del width[name]
+    cut(texts, 16 if all_columns else 24)
+    while too_wide() and len(width) > 2 and not all_columns:
+        dropped.append(width.popitem()[0])
+    cut(list(width), 6)
+    return dropped
+
+
+def _cell(value: Any) -> str:
+    """A value for people."""
+    from datetime import datetime, timedelta
+
+    from .terminal_view import clean, span
+
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case timedelta():
+            return span(value.total_seconds())
+        case float():
+            return f"{value:.10g}"
+        case _:
+            return clean(value, 200)
+
+
+def _plain(value: Any) -> Any:
+    """A value for JSON: a time as ISO 8601, a duration in seconds."""
+    from datetime import datetime, timedelta
+
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 @app.command()

@@ -30,7 +30,7 @@ from weakref import WeakSet
 
 from . import events as ev
 from . import formats, publish
-from ._watch.files import Torn, open_file, read_file
+from ._watch.files import Torn, as_text, open_file, read_file
 from ._watch.pending import FileChange
 from ._watch.retry import Retry
 from ._watch.source import ChangeSource
@@ -82,7 +82,7 @@ class BuildSession:
         **options: Any,
     ) -> None:
         self.root = None if project_root is None else Path(os.path.abspath(Path(project_root).expanduser()))
-        name = _text(self.root.name) if self.root else ""
+        name = as_text(self.root.name) if self.root else ""
         self.session_id = session_id or name or "build"
         self.log = EventLog(secrets.token_hex(8))
         self._state = BuildState()
@@ -98,6 +98,7 @@ class BuildSession:
         self._tails = Tails(self.root) if self.root else None
         self._listeners: list[Callable[[list[Logged]], None]] = []
         self._tickers: list[Callable[[], None]] = []
+        self._recorders: list[Callable[[str, Record | BuildWarning | None, os.stat_result | None], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begun = threading.Event()
         self._responsive = True
@@ -133,6 +134,7 @@ class BuildSession:
             self._notify()
             self._listeners.clear()
             self._tickers.clear()
+            self._recorders.clear()
 
     async def __aenter__(self) -> Self:
         self.open()
@@ -326,6 +328,15 @@ class BuildSession:
             self._listeners.append(callback)
         return lambda: self._listeners.remove(callback) if callback in self._listeners else None
 
+    def record(self, callback: Callable[[str, Record | BuildWarning | None, os.stat_result | None], None]) -> None:
+        """Call back with every version of a file that is read, in the pumping thread, until `close`.
+
+        It gets the path, what the file says (a warning: it cannot be read; None: it is gone), and the file's stat. It
+        must not raise.
+        """
+        with self.lock:
+            self._recorders.append(callback)
+
     def on_tick(self, callback: Callable[[], None]) -> None:
         """Call back about every 50 ms in the watcher's thread."""
         self._tickers.append(callback)
@@ -441,9 +452,12 @@ class BuildSession:
             result = self._read(change, live)
             if result is None:
                 continue
-            record, file_change, mtime = result
+            record, file_change, stat = result
+            mtime = time.time() if stat is None else stat.st_mtime
             if record is not _NOTHING:
-                said.append((_text(change.path), record))
+                said.append((as_text(change.path), record))
+                for recorder in self._recorders:
+                    recorder(as_text(change.path), record, stat)
             if file_change is not None:
                 files.append(file_change)
             newest = mtime if newest is None or mtime > newest else newest
@@ -486,7 +500,7 @@ class BuildSession:
         """Add what a log file has to say; True if it has more, and this change comes back at once."""
         path = change.path
         assert self._tails is not None
-        source = _text(path).removeprefix(".buildrunner/")
+        source = as_text(path).removeprefix(".buildrunner/")
         if change.change_type == "deleted":
             if self._tails.forget(path):
                 messages += self._output(self._terminal.finish(source))
@@ -524,10 +538,10 @@ class BuildSession:
 
     def _read(
         self, change: FileChange, live: bool
-    ) -> tuple[Record | BuildWarning | None, ev.FileChange | None, float] | None:
+    ) -> tuple[Record | BuildWarning | None, ev.FileChange | None, os.stat_result | None] | None:
         """What one file says now; None if it must be read again later."""
         path = change.path
-        name = _text(path)  # what messages say; `path` is what the system calls it
+        name = as_text(path)  # what messages say; `path` is what the system calls it
         shape = formats.shape_of(path)
         assert self.root is not None
         try:
@@ -549,7 +563,7 @@ class BuildSession:
             self._log_seen.pop(path, None)
             gone = ev.FileChange(file_path=name, change_type="deleted")
             forget = shape is not None or self._merge.failed(name)
-            return (None if forget else _NOTHING, gone if live or is_context(path) else None, time.time())
+            return (None if forget else _NOTHING, gone if live or is_context(path) else None, None)
         except (Torn, CheckpointError, OSError) as error:
             if isinstance(error, Torn) or getattr(error, "code", None) in _MAYBE_TORN:
                 delay = self._retry.failed(path, time.monotonic(), self._fingerprint(path))
@@ -558,7 +572,7 @@ class BuildSession:
                     return None
             self._retry.settled(path)
             tell = shape is not None or path in self._source.odd
-            return (_warning(name, error), None, time.time()) if tell else None
+            return (_warning(name, error), None, None) if tell else None
         self._retry.settled(path)
         told = None
         if live or is_context(path):
@@ -569,7 +583,7 @@ class BuildSession:
                 size=stat.st_size,
                 modified=utc_of(stat.st_mtime),
             )
-        return record, told, stat.st_mtime
+        return record, told, stat
 
     def _look(self, path: str) -> tuple[str | None, os.stat_result]:
         """The beginning of a context file's text, and the stat of any file that is not parsed."""
@@ -620,11 +634,6 @@ def _mtime(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _text(name: str) -> str:
-    """A file name as text: bytes that are no UTF-8 come from the system as halves of surrogate pairs."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 _NOTHING: Any = object()  # a file that no reader is interested in

@@ -52,7 +52,9 @@ def commands() -> list[list[str]]:
 def test_readme_shows_the_commands() -> None:
     assert {words[0] for words in commands()} == {
         "demo",
+        "diff",
         "events",
+        "history",
         "parse",
         "run",
         "serve",

@@ -21,7 +21,7 @@ FLOORS = [
     ["log", "terminal"],
     ["session"],
     ["terminal_view", "interrupt", "pty_run"],
-    ["frames", "demo", "client"],
+    ["frames", "history", "demo", "client"],
     ["feeds"],
     ["compat"],
     ["widget", "server"],
@@ -39,8 +39,13 @@ LAZY_UPWARDS = {
 
 # Imported here and nowhere else, not even inside a function: they are slow, or belong to one host.
 ONLY_IN = {
-    "pandas": {"frames"},
-    "numpy": {"frames"},
+    "pandas": {"frames", "history"},
+    "numpy": {"frames", "history"},
+    "pyarrow": {"history"},
+    "duckdb": {"history"},
+    "altair": {"history"},
+    "matplotlib": {"history"},
+    "tqdm": {"history"},
     "watchfiles": {"watcher"},
     "anywidget": {"widget"},
     "ipywidgets": {"widget"},

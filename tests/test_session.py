@@ -196,8 +196,8 @@ def test_a_name_that_is_no_text_takes_nothing_with_it(tmp_path: Path) -> None:
     session = BuildSession(project.root).open()
     try:
         until(lambda: progress_of(session) == 5.0 and len(session.snapshot().warnings) == 2)
-        assert session.snapshot().warnings[0].file_path == ".buildrunner/checkpoints/bad\\udcff.json"
-        assert session.snapshot().warnings[1].file_path == ".buildrunner/checkpoints/odd\\udcff.json"
+        assert session.snapshot().warnings[0].file_path == ".buildrunner/checkpoints/bad\\xff.json"
+        assert session.snapshot().warnings[1].file_path == ".buildrunner/checkpoints/odd\\xff.json"
         assert_log_is_the_state(session)
     finally:
         session.close()

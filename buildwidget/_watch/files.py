@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..formats.record import CheckpointError
 
-__all__ = ["BASE", "MAX_DEPTH", "Torn", "describe_kind", "is_inside", "is_wanted", "open_file", "read_file"]
+__all__ = ["BASE", "MAX_DEPTH", "Torn", "as_text", "describe_kind", "is_inside", "is_wanted", "open_file", "read_file"]
 
 #: The folder of a project that BuildRunner writes to.
 BASE = ".buildrunner"
@@ -22,6 +22,13 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 
 class Torn(Exception):  # noqa: N818 - not an error: the file is being written, look again
     """The file changed while it was read. Look again in a moment."""
+
+
+def as_text(path: str) -> str:
+    """A path as people and messages can have it: bytes that are no UTF-8 are written as Python escapes them."""
+    if path.isascii():
+        return path
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_wanted(folder: str, name: str) -> bool:

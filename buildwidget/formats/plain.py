@@ -19,7 +19,7 @@ from .values import MAX_ITEMS, MAX_NAME, MAX_TEXT, Reader, parse_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["component", "feature", "task"]
+__all__ = ["PlainComponent", "PlainFeature", "component", "feature", "task"]
 
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 _Word = Annotated[str, Meta(max_length=200)]
@@ -30,7 +30,9 @@ _Percent = Annotated[float, Meta(ge=0, le=100)]
 _Amount = Annotated[float, Meta(ge=0, le=1e15)]
 
 
-class _Component(msgspec.Struct, gc=False):
+class PlainComponent(msgspec.Struct, gc=False):
+    """A component as nearly all are."""
+
     id: _Id
     name: _Name | None = None
     type: _Word | None = None
@@ -54,7 +56,9 @@ class _ChecklistTask(msgspec.Struct, gc=False):
     timestamp: _Name | None = None
 
 
-class _Feature(msgspec.Struct, gc=False):
+class PlainFeature(msgspec.Struct, gc=False):
+    """A feature as nearly all are."""
+
     id: _Id
     name: _Name | None = None
     description: _Text | None = None
@@ -85,8 +89,8 @@ class _Task(msgspec.Struct, gc=False):
     error_message: _Text | None = None
 
 
-_COMPONENT_KEYS: Final = frozenset(_Component.__struct_fields__)
-_FEATURE_KEYS: Final = frozenset(_Feature.__struct_fields__)
+_COMPONENT_KEYS: Final = frozenset(PlainComponent.__struct_fields__)
+_FEATURE_KEYS: Final = frozenset(PlainFeature.__struct_fields__)
 _TASK_KEYS: Final = frozenset(_Task.__struct_fields__)
 
 # Spellings of known fields that only the lenient path reads.
@@ -146,7 +150,7 @@ def component(reader: Reader, entry: dict[str, Any]) -> Component | None:
     if not _RARE_OF_COMPONENT.isdisjoint(entry):
         return None
     try:
-        raw = msgspec.convert(entry, _Component)
+        raw = msgspec.convert(entry, PlainComponent)
         tests_pass = _one(raw.tests_pass, raw.testsPass)
         start, end = _one(raw.start_time, raw.startTime), _one(raw.end_time, raw.endTime)
         started_at, ended_at = _time(start) if start else None, _time(end) if end else None
@@ -176,7 +180,7 @@ def feature(reader: Reader, entry: dict[str, Any]) -> Feature | None:
     if not _RARE_OF_FEATURE.isdisjoint(entry):
         return None
     try:
-        raw = msgspec.convert(entry, _Feature)
+        raw = msgspec.convert(entry, PlainFeature)
         estimated = _one(raw.estimated_time, raw.estimatedTime)
         actual = _one(raw.actual_time, raw.actualTime)
         checklist = [

@@ -30,6 +30,8 @@ from ._outbox import Outbox
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..history import History
+
 __all__ = ["BuildEndedError", "BuildWidget", "open_widgets", "watch"]
 
 logger = logging.getLogger("buildwidget.widget")
@@ -121,6 +123,7 @@ class BuildWidget(anywidget.AnyWidget):
                 _sessions.release(self._session)
             raise
         self._gone = False
+        self._history: History | None = None
         self._free_replies()
         self._kept = (time.monotonic(), seq)
         self._was_final = state.session.status in FINAL
@@ -189,6 +192,19 @@ class BuildWidget(anywidget.AnyWidget):
     def warnings(self) -> pd.DataFrame:
         """What is wrong with the files, a row each."""
         return self._table("warnings")
+
+    @property
+    def history(self) -> History:
+        """Everything that this build ever wrote, as tables; it grows as the build goes on.
+
+        It is read when it is first asked for. From then on it holds every version of a file that was seen; of what was
+        overwritten before, only what is left on disk.
+        """
+        if self._history is None:
+            from ..history import read_history
+
+            self._history = read_history(self)
+        return self._history
 
     @property
     def closed(self) -> bool:

@@ -1,0 +1,128 @@
+"""From files on disk into a `Store`."""
+
+from __future__ import annotations
+
+import os
+import stat as st
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from .._watch.files import Torn, as_text, read_file
+from ..formats import MAX_BYTES, CheckpointError
+from ._scan import Root, is_plain_folder
+from ._store import Stamp, Store
+
+__all__ = ["PIECE", "is_plain", "read_files"]
+
+PIECE: Final = 500  # files between two reports of progress
+_FIRST: Final = 32 * 1024  # a larger buffer costs more than all the rest, for files of a few KB
+_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_TRIES: Final = 20
+_MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})
+
+
+def is_plain(root: Root, path: str) -> bool:
+    """Whether the place of a file says that it is a build checkpoint."""
+    folder, _, name = path.rpartition("/")
+    return not root.loose and is_plain_folder(folder) and name != "orchestration_state.json"
+
+
+def read_files(
+    store: Store, root: int, paths: Iterable[str], *, told: Callable[[int], object] | None = None
+) -> list[str]:
+    """Read files into a store, in this order; what is wrong with one becomes a warning.
+
+    Parameters
+    ----------
+    told
+        Called now and then with the number of files read since.
+
+    Returns
+    -------
+    list of str
+        The files that were taken in.
+    """
+    home = store.roots[root]
+    prefix = f"{home.path}/"
+    taken: list[str] = []
+    since = 0
+    folder, plain = "", False
+    for path in paths:
+        here = path[: path.rfind("/") + 1]
+        if here != folder:
+            folder, plain = here, is_plain_folder(here[:-1]) and not home.loose
+        if _read_one(store, root, path, prefix, plain=plain and not path.endswith("/orchestration_state.json")):
+            taken.append(path)
+        since += 1
+        if told is not None and since == PIECE:
+            told(since)
+            since = 0
+    if told is not None:
+        told(since)
+    return taken
+
+
+def _read_one(store: Store, root: int, path: str, prefix: str, *, plain: bool) -> bool:
+    if plain:
+        try:
+            data, stat = read_quickly(prefix + path)
+        except OSError:
+            pass  # a link, no permission, gone: below it is told which
+        else:
+            if data is not None and store.add_plain(root, as_text(path), data, stat):
+                return True
+    return _read_carefully(store, root, path, plain=plain)
+
+
+def read_quickly(path: str) -> tuple[bytes | None, Stamp]:
+    """A regular file and its stamp; None for data of anything else.
+
+    Raises
+    ------
+    OSError
+        As the system says; also for a link.
+    """
+    fd = os.open(path, _FLAGS)
+    try:
+        stat = os.fstat(fd)
+        size = stat.st_size
+        stamp = Stamp(size, stat.st_mtime_ns, stat.st_ino)
+        if not st.S_ISREG(stat.st_mode) or size > MAX_BYTES:
+            return None, stamp
+        data = os.read(fd, _FIRST if size < _FIRST else size + 1)
+        if len(data) != size:
+            return None, stamp
+        return data, stamp
+    finally:
+        os.close(fd)
+
+
+def _read_carefully(store: Store, root: int, path: str, *, plain: bool) -> bool:
+    """As the live view reads: no link out of the project, nothing that blocks, nothing torn."""
+    home, name = store.roots[root], as_text(path)
+    for attempt in range(_TRIES):
+        try:
+            data, stat = read_file(home.path, path, MAX_BYTES)
+        except FileNotFoundError:
+            return False  # it is gone: there is nothing to tell
+        except Torn:
+            time.sleep(0.02)
+            continue
+        except CheckpointError as error:
+            store.warn(root, name, error.code, error.reason)
+            return False
+        except OSError as error:
+            store.warn(root, name, "unreadable", f"it cannot be read: {error.strerror or error}")
+            return False
+        stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        before = len(store.warnings)
+        if store.add(root, name, data, stamp, plain=plain):
+            return True
+        young = time.time() - stat.st_mtime < 2
+        if not young or store.warnings[-1][2] not in _MAYBE_TORN or attempt == _TRIES - 1:
+            return False
+        del store.warnings[before:]  # it may be half written: once more
+        time.sleep(0.02)
+    store.warn(root, name, "unstable", "it is being rewritten all the time")
+    return False

@@ -1,0 +1,152 @@
+"""Where the files of a history are: projects, folders and patterns, and the files in each."""
+
+# numpy, pandas and pyarrow leave the types of elements open.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .._watch.files import BASE, MAX_DEPTH
+from ..formats import shape_of
+
+__all__ = ["Root", "files_of", "is_plain_folder", "logs_of", "plain_folders_of", "roots_of"]
+
+_FOREIGN: Final = frozenset({".git", "node_modules", "__pycache__", ".venv"})
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """One project, or one folder of loose files.
+
+    ``below`` is the folder below ``path`` that is read, with ``/``; ``loose`` says that the files in it are told apart
+    by what is in them, not by where they are.
+    """
+
+    session_id: str
+    path: Path
+    below: str = BASE
+    loose: bool = False
+
+
+def roots_of(path: Any) -> list[Root]:
+    """The projects that somebody means: a project, a folder in one, one of projects or of files, a pattern, a list.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or nothing in it that is a build.
+    """
+    if isinstance(path, str) and glob.has_magic(path) and not os.path.isdir(path):
+        found = sorted(glob.glob(os.path.expanduser(path), recursive=True))
+        if not found:
+            raise FileNotFoundError(f"nothing matches {path}")
+        folders = [one for one in found if os.path.isdir(one)] or sorted({os.path.dirname(one) or "." for one in found})
+        return _named([root for one in folders for root in _roots(Path(one))], path)
+    if isinstance(path, str | os.PathLike):
+        return _named(_roots(Path(path).expanduser()), path)
+    if isinstance(path, Iterable):
+        return _named([root for one in path for root in roots_of(one)], "the list")
+    raise TypeError(f"expected the path of a project, a list of paths or a BuildWidget, got {type(path).__name__}")
+
+
+def _roots(path: Path) -> list[Root]:
+    path = Path(os.path.abspath(path))
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}; name a project, or a folder of checkpoint files")
+    if (path / BASE).is_dir():
+        return [Root(path.name or "build", path)]
+    parts = path.parts
+    if BASE in parts:
+        at = len(parts) - 1 - parts[::-1].index(BASE)
+        project = Path(*parts[:at])
+        return [Root(project.name or "build", project, "/".join(parts[at:]))]
+    projects = sorted(child for child in path.iterdir() if (child / BASE).is_dir())
+    if projects:
+        return [Root(child.name, child) for child in projects]
+    if any(path.rglob("*.json*")):
+        return [Root(path.name or "build", path, "", loose=True)]
+    raise FileNotFoundError(f"there is no build in {path}: neither a folder {BASE} nor JSON files")
+
+
+def _named(roots: list[Root], wanted: object) -> list[Root]:
+    """The roots once each, under names that tell them apart."""
+    unique = list({(root.path, root.below): root for root in roots}.values())
+    if not unique:
+        raise FileNotFoundError(f"there is no build in {wanted}")
+    taken: set[str] = set()
+    result: list[Root] = []
+    for root in unique:
+        name, number = root.session_id, 2
+        while name in taken:
+            name, number = f"{root.session_id}-{number}", number + 1
+        taken.add(name)
+        result.append(Root(name, root.path, root.below, root.loose))
+    return result
+
+
+def is_plain_folder(folder: str) -> bool:
+    """Whether every ``*.json`` in it is a build checkpoint, by its place."""
+    return folder == f"{BASE}/checkpoints" or (folder.startswith(BASE + "/") and folder.endswith("/checkpoints"))
+
+
+def files_of(root: Root, *, skip: Collection[str] = ()) -> list[str]:
+    """The files to read, relative to the root, with ``/``, sorted. Links are among them: whoever reads them checks.
+
+    The folders to ``skip`` are not entered.
+    """
+    found: list[str] = []
+    for folder, names in _walk(root, skip):
+        prefix = f"{folder}/" if folder else ""
+        if root.loose:
+            found += [prefix + name for name in names if ".json" in name and not name.startswith(".")]
+        elif is_plain_folder(folder):
+            found += [prefix + name for name in names if name.endswith(".json") and not name.startswith(".")]
+        else:
+            found += [prefix + name for name in names if shape_of(prefix + name) is not None]
+    found.sort()
+    return found
+
+
+def logs_of(root: Root) -> list[str]:
+    """The log files of the build, sorted."""
+    return sorted(
+        f"{folder}/{name}" if folder else name
+        for folder, names in _walk(root)
+        for name in names
+        if name.endswith(".log") and not name.startswith(".")
+    )
+
+
+def plain_folders_of(root: Root) -> list[str]:
+    """The folders that hold build checkpoints, by their place."""
+    if root.loose:
+        return []
+    folder = f"{BASE}/checkpoints"
+    return [folder] if root.below in {BASE, folder} and (root.path / folder).is_dir() else []
+
+
+def _walk(root: Root, skip: Collection[str] = ()) -> Iterator[tuple[str, list[str]]]:
+    """Each folder with the names of the files in it. Linked folders are not entered."""
+    todo = [(root.below, 0)]
+    while todo:
+        folder, depth = todo.pop()
+        if folder in skip:
+            continue
+        names: list[str] = []
+        try:
+            with os.scandir(root.path / folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if depth < MAX_DEPTH and entry.name not in _FOREIGN:
+                            todo.append((f"{folder}/{entry.name}" if folder else entry.name, depth + 1))
+                    elif not entry.is_dir():
+                        names.append(entry.name)
+        except OSError:
+            continue
+        yield folder, names

@@ -1,0 +1,643 @@
+"""Everything that was read, in columns: versions of files, and the items in them, each kept once.
+
+Consecutive checkpoints say nearly the same: of thirty items one or two have changed. So the text of an item is looked
+up before it is parsed, and what is kept for each checkpoint is the numbers of its items. Only what is beyond doubt goes
+that way (`Store.add_plain`); any other file is read by `buildwidget.formats` as in the live view, warnings included.
+"""
+
+# numpy, pandas and pyarrow leave the types of elements open.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import itertools
+import math
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ..formats import CheckpointError, ItemWarning, Memo, Record, Shape, parse
+from ..formats.items import warn_of_cycles
+from ..formats.values import Reader, parse_time, utc_of
+from ..model import BuildStatus, Component, Feature, Phase, Status, Task
+from ..progress import build_status, map_status, rounded
+from . import _tables
+from ._columns import BUILD_STATUSES, NONE, STATUSES, Pool, micros
+from ._plain import OddError, TextList, one, read_component, read_feature, read_head
+from ._scan import Root
+
+__all__ = ["Items", "Stamp", "Store"]
+
+_STATUS: Final = {Status(name): at for at, name in enumerate(STATUSES)}
+_BUILD_STATUS: Final = {BuildStatus(name): at for at, name in enumerate(BUILD_STATUSES)}
+_LIFE: Final = frozenset({"created", "active", "rolled_back"})
+_ODD: Final = -1  # the number of an item that only `formats` can read
+_MANY_RUNS: Final = 1_000
+_MOST_KNOWN: Final = 500_000  # items that are remembered by what was written
+_COMPLETED: Final = _STATUS[Status.COMPLETED]
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY: Final = 86_400_000_000
+_YEAR_2000: Final = 946_684_800_000_000
+_MOST_MINUTES: Final = 2**62 // 60_000_000
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What tells one version of a file from the next: size in bytes, modification time in ns, inode."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Known(dict[bytes, int]):
+    """Items by what was written; one that is not known is read."""
+
+    read: Callable[[bytes], int]
+
+    def __missing__(self, raw: bytes) -> int:
+        if len(self) > _MOST_KNOWN:  # nothing repeats: what is remembered only costs
+            self.clear()
+        code = self[raw] = self.read(raw)
+        return code
+
+
+class Items:
+    """All items of one kind: each different one once, and which of them every file holds."""
+
+    def __init__(self, kinds: dict[str, str], id_field: str) -> None:
+        self.id_field = id_field
+        self.pool = Pool({**kinds, "needs": "count", "own_files": "count"})
+        self.codes = array("i")  # of all files, one after the other
+        self.counts = array("i")  # how many each file holds
+        self.edge: list[int] = []  # per item: a number for its id and what it depends on
+        self.edges: dict[tuple[str, int], int] = {}
+        self.good: set[tuple[int, ...]] = set()  # which of them go together: no id twice, no cycle
+        self.known = Known()
+
+    def add(self, row: tuple[Any, ...], needs: int, own_files: int) -> int:
+        """Keep a new item; returns its number."""
+        code = len(self.edge)
+        self.pool.add((*row, needs, own_files))
+        self.edge.append(self.edges.setdefault((row[0], needs), len(self.edges)))
+        return code
+
+    def of_files(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The numbers of the items of these files, one file after the other."""
+        counts = self.count().astype(np.int64)
+        ends = np.cumsum(counts)
+        codes = self.array()
+        if not len(rows):
+            return codes[:0]
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        if len(breaks) <= _MANY_RUNS:  # nearly in order: by runs
+            firsts, lasts = rows[np.append(0, breaks)], rows[np.append(breaks, len(rows)) - 1]
+            runs = zip((ends - counts)[firsts].tolist(), ends[lasts].tolist(), strict=True)
+            parts = [codes[first:last] for first, last in runs]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        lengths = counts[rows]
+        starts = np.cumsum(lengths) - lengths
+        return codes[np.arange(int(lengths.sum())) - np.repeat(starts - (ends - counts)[rows], lengths)]
+
+    def array(self) -> NDArray[Any]:
+        """The numbers of the items of all files."""
+        return np.frombuffer(self.codes, dtype=np.int32) if self.codes else np.zeros(0, dtype=np.int32)
+
+    def count(self) -> NDArray[Any]:
+        """How many items each file holds."""
+        return np.frombuffer(self.counts, dtype=np.int32) if self.counts else np.zeros(0, dtype=np.int32)
+
+
+class Store:
+    """What was read of some projects."""
+
+    def __init__(self, roots: Iterable[Root]) -> None:
+        self.roots = list(roots)
+        self.files = Pool(
+            {
+                **_tables.FILE,
+                "root": "count",
+                "version": "count",
+                "mtime_ns": "int",
+                "inode": "int",
+                "done": "count",  # the lists of tasks completed and files created, see `lists`
+                "made": "count",
+                "plain": "bool",
+            }
+        )
+        self.items: dict[str, Items] = {
+            "component": Items(_tables.COMPONENT, "component_id"),
+            "feature": Items(_tables.FEATURE, "feature_id"),
+            "task": Items(_tables.TASK, "task_id"),
+            "phase": Items(_tables.PHASE, "phase_id"),
+        }
+        self.lists: list[tuple[str, ...]] = [()]
+        self._lists: dict[object, int] = {(): 0, b"": 0, b"null": 0, b"[]": 0}
+        self.warnings: list[tuple[int, str, str, str]] = []  # root, path, code, message
+        self.records: dict[tuple[int, str], Record] = {}  # the newest version of every file that is no checkpoint
+        self.versions: dict[tuple[int, str], int] = {}
+        self._times: dict[str, tuple[int, str] | None] = {}
+        self._memo = Memo()
+        self._statuses: dict[str | None, int] = {}
+        self._dropped: set[int] = set()
+        self._stamps: dict[tuple[int, str], Stamp] | None = None
+        self.gone: set[tuple[int, str]] = set()  # files that are no longer on disk: past, but not present
+        self._told = {"lists": 1}  # see `news`
+        self._maps: dict[str, array[int]] = {}  # numbers in the other store → here, see `absorb`
+        self._derived = 0  # so many files have what follows from their items
+        self.items["component"].known.read = self._plain_component
+        self.items["feature"].known.read = self._plain_feature
+
+    # -- lists of texts -------------------------------------------------------------------------------------------
+
+    def list_of(self, texts: Iterable[str]) -> int:
+        """The number of a list of texts."""
+        key = tuple(texts)
+        found = self._lists.get(key)
+        if found is None:
+            found = self._lists[key] = len(self.lists)
+            self.lists.append(key)
+        return found
+
+    def _list_of_raw(self, raw: msgspec.Raw) -> int | None:
+        """The number of a list as a file writes it; None if it is not simply a list of texts."""
+        key = bytes(raw)
+        found = self._lists.get(key)
+        if found is None:
+            try:
+                found = self.list_of(msgspec.json.decode(key, type=TextList))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                return None
+            self._lists[key] = found
+        return found
+
+    def forget_lists(self) -> None:
+        """The lists were replaced: know them by what is in them now."""
+        self._lists = {b"": 0, b"null": 0, b"[]": 0}
+        self._lists.update(zip(self.lists, itertools.count()))
+
+    # -- which versions count -------------------------------------------------------------------------------------
+
+    def drop(self, rows: NDArray[Any]) -> None:
+        """Forget versions of files: they are in no table any more."""
+        self._dropped.update(rows.tolist())
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Forget what was wrong with files of the only root, and how often they were read."""
+        gone = set(paths)
+        self.warnings = [warning for warning in self.warnings if warning[1] not in gone]
+        for path in gone:
+            self.versions.pop((0, path), None)
+
+    def alive(self) -> NDArray[Any]:
+        """Which versions count, as a truth value for each."""
+        alive = np.ones(len(self.files), dtype=bool)
+        alive[list(self._dropped)] = False
+        return alive
+
+    @property
+    def has_dropped(self) -> bool:
+        """Whether any version was forgotten."""
+        return bool(self._dropped)
+
+    def derived(self, count: int) -> None:
+        """The first so many files have what follows from their items."""
+        self._derived = count
+
+    def newest_stamp(self, root: int, path: str) -> Stamp | None:
+        """The stamp of the version of a file that was read last; None if there is none."""
+        if self._stamps is None:
+            files = self.files
+            texts = files.texts("file_path")
+            columns = [files.raw(name).tolist() for name in ("root", "file_path", "size", "mtime_ns", "inode")]
+            self._stamps = {(of, texts[place]): Stamp(*stamp) for of, place, *stamp in zip(*columns, strict=True)}
+        return self._stamps.get((root, path))
+
+    # -- one file more --------------------------------------------------------------------------------------------
+
+    def add(self, root: int, path: str, data: bytes, stat: Stamp, *, plain: bool) -> bool:
+        """Take in a version of a file; a file that cannot be read becomes a warning, and False is returned.
+
+        Parameters
+        ----------
+        root
+            Its place in ``roots``.
+        path
+            Relative to the root, with ``/``.
+        data
+            What is in it.
+        stat
+            Its size, time and inode.
+        plain
+            Whether its place says that it is a build checkpoint.
+        """
+        if plain and self.add_plain(root, path, data, stat):
+            return True
+        try:
+            record = parse(path, data, utc_of(stat.mtime_ns / 1e9), self._memo)
+        except CheckpointError as error:
+            place = f" ({error.place})" if error.place else ""
+            self.warn(root, path, error.code, error.reason + place)
+            return False
+        self.add_record(root, record, stat)
+        return True
+
+    def warn(self, root: int, path: str, code: str, message: str) -> None:
+        """Note what is wrong with a file."""
+        self.warnings.append((root, path, code, message))
+
+    def add_plain(self, root: int, path: str, data: bytes, stat: Stamp) -> bool:
+        """Take in a checkpoint that is as nearly all are; False: it is not."""
+        head = read_head(data)
+        if head is None:
+            return False
+        of_components, of_features = self.items["component"], self.items["feature"]
+        mine = self._codes(of_components, head.components) if head.components else []
+        theirs = self._codes(of_features, head.features) if head.features else []
+        time = self._times.get(head.timestamp) or self._time(head.timestamp)
+        done, made = self._list_of_raw(head.tasks_completed), self._list_of_raw(head.files_created)
+        modified = stat.mtime_ns // 1000
+        if mine is None or theirs is None or time is None or done is None or made is None:
+            return False
+        if time[0] - modified > _DAY and modified >= _YEAR_2000:
+            return False
+        self.files.add(
+            (
+                *(head.id, time[0], time[1], "checkpoint", head.phase, head.status),
+                *(-1, None, math.nan, NONE, NONE),  # what follows from the items: see `derive`
+                *(path, stat.size, modified, root, self._version(root, path), stat.mtime_ns, stat.inode, done, made, 1),
+            )
+        )
+        of_components.codes.extend(mine)
+        of_components.counts.append(len(mine))
+        of_features.codes.extend(theirs)
+        of_features.counts.append(len(theirs))
+        self.items["task"].counts.append(0)
+        self.items["phase"].counts.append(0)
+        return True
+
+    def _codes(self, items: Items, raws: list[msgspec.Raw]) -> list[int] | None:
+        """The numbers of a file's items; None, if one of them is odd, or if they do not go together."""
+        codes = list(map(items.known.__getitem__, map(bytes, raws)))
+        if _ODD in codes:
+            return None
+        edges = tuple(map(items.edge.__getitem__, codes))
+        if edges not in items.good:
+            if not self._go_together(items, edges):
+                return None
+            if len(items.good) > 100_000:
+                items.good.clear()
+            items.good.add(edges)
+        return codes
+
+    def _go_together(self, items: Items, edges: tuple[int, ...]) -> bool:
+        """Whether no id comes twice, and nothing waits for itself."""
+        keys = list(items.edges)
+        graph = {keys[edge][0]: list(self.lists[keys[edge][1]]) for edge in edges}
+        if len(graph) < len(edges):
+            return False
+        reader = Reader("", _EPOCH)
+        warn_of_cycles(reader, "item", graph)
+        return not reader.warnings
+
+    def _time(self, text: str) -> tuple[int, str] | None:
+        found = parse_time(text)
+        if found is None:
+            return None
+        if len(self._times) > 200_000:
+            self._times.clear()
+        self._times[text] = made = (micros(found[0]), str(found[1]))
+        return made
+
+    def _micros(self, text: str | None) -> int:
+        """A time as a file writes it.
+
+        Raises
+        ------
+        OddError
+            If it is none.
+        """
+        if not text:
+            return NONE
+        found = self._times.get(text) or self._time(text)
+        if found is None:
+            raise OddError
+        return found[0]
+
+    def _plain_component(self, raw: bytes) -> int:
+        """The number of a component that is new; `_ODD` if only `formats` can read it."""
+        try:
+            item = read_component(raw)
+            row = (
+                *(item.id, item.name or None, item.type, *self._status(item.status, item.progress)),
+                _truth(one(item.tests_pass, item.testsPass)),
+                *(self._micros(one(item.start_time, item.startTime)), self._micros(one(item.end_time, item.endTime))),
+                item.error,
+            )
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OddError):
+            return _ODD
+        return self.items["component"].add(row, self.list_of(item.dependencies or ()), self.list_of(item.files or ()))
+
+    def _plain_feature(self, raw: bytes) -> int:
+        """The number of a feature that is new; `_ODD` if only `formats` can read it."""
+        try:
+            item = read_feature(raw)
+            tasks = item.tasks or ()
+            if tasks:
+                if len({task.id for task in tasks}) < len(tasks):
+                    return _ODD
+                for task in tasks:
+                    self._micros(task.timestamp)
+            done = sum(task.completed for task in tasks)
+            far = item.progress
+            if far is None and tasks:
+                far = 100.0 * done / len(tasks)
+            row = (
+                *(item.id, item.name or None, item.description, item.component, *self._status(item.status, far)),
+                *(item.priority, len(tasks), done, _minutes(one(item.estimated_time, item.estimatedTime))),
+                *(_minutes(one(item.actual_time, item.actualTime)), item.error),
+            )
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OddError):
+            return _ODD
+        return self.items["feature"].add(row, self.list_of(item.dependencies or ()), 0)
+
+    def _status(self, word: str | None, progress: float | None) -> tuple[int, str | None, float]:
+        """Status, the word, and the percentage, by `progress.item_percentage`."""
+        status = self._statuses.get(word)
+        if status is None:
+            status = self._statuses[word] = _STATUS[map_status(word)]
+            if len(self._statuses) > 10_000:
+                self._statuses.clear()
+        return status, word, 100.0 if status == _COMPLETED else rounded(progress) if progress else 0.0
+
+    # -- items ----------------------------------------------------------------------------------------------------
+
+    def component(self, item: Component) -> int:
+        """Keep a component; returns its number."""
+        return self.items["component"].add(
+            (
+                *(item.component_id, item.name or None, item.component_type, _STATUS[item.status], item.status_raw),
+                *(item.progress, _truth(item.tests_pass), micros(item.started_at), micros(item.ended_at), item.error),
+            ),
+            self.list_of(item.dependencies),
+            self.list_of(item.files),
+        )
+
+    def feature(self, item: Feature) -> int:
+        """Keep a feature; returns its number."""
+        done = sum(task.completed for task in item.tasks)
+        return self.items["feature"].add(
+            (
+                *(item.feature_id, item.name or None, item.description, item.component_id, _STATUS[item.status]),
+                *(item.status_raw, item.progress, item.priority, len(item.tasks), done),
+                *(_minutes(item.estimated_minutes), _minutes(item.actual_minutes), item.error),
+            ),
+            self.list_of(item.dependencies),
+            0,
+        )
+
+    def task(self, item: Task) -> int:
+        """Keep a task; returns its number."""
+        duration = NONE if item.duration_ms is None else round(item.duration_ms * 1000)
+        return self.items["task"].add(
+            (
+                *(item.task_id, item.name or None, item.kind, item.parent_id, _STATUS[item.status], item.status_raw),
+                *(item.progress, _minutes(item.estimated_minutes), micros(item.started_at), micros(item.completed_at)),
+                *(duration, _count(item.retry_count), item.error),
+            ),
+            self.list_of(item.dependencies),
+            0,
+        )
+
+    def phase(self, item: Phase) -> int:
+        """Keep a phase; returns its number."""
+        return self.items["phase"].add(
+            (
+                *(item.phase_id, item.name or None, math.nan if item.step is None else item.step, item.step_label),
+                *(_STATUS[item.status], item.status_raw, _count(item.tasks_total), _count(item.tasks_done)),
+                *(item.current_task, micros(item.started_at), micros(item.updated_at)),
+            ),
+            0,
+            0,
+        )
+
+    def _kept(self, kind: str, add: Any, items: Iterable[Any]) -> list[int]:
+        """The numbers of items of a record: those that are kept already, and new ones."""
+        known = self.items[kind].known
+        codes: list[int] = []
+        for item in items:
+            key = b"=" + msgspec.json.encode(item)  # as no JSON text begins
+            code = known.get(key)
+            if code is None:
+                if len(known) > _MOST_KNOWN:
+                    known.clear()
+                code = known[key] = add(item)
+            codes.append(code)
+        return codes
+
+    def add_record(self, root: int, record: Record, stat: Stamp) -> None:
+        """Take in a version of a file that `formats` has read."""
+        at = record.checkpoint
+        self.files.add(
+            (
+                at.checkpoint_id if at else _name(record.path),
+                *(micros(record.time), str(record.ts_source), str(record.shape), record.phase),
+                *(at.status if at else None, _BUILD_STATUS[record.status], record.status_source or None),
+                math.nan if record.percent is None else record.percent,
+                *(micros(record.started_at), micros(record.ended_at), record.path, stat.size, stat.mtime_ns // 1000),
+                *(root, self._version(root, record.path), stat.mtime_ns, stat.inode),
+                *(self.list_of(at.tasks_completed if at else ()), self.list_of(at.files_created if at else ()), 0),
+            )
+        )
+        for kind, add, found in (
+            ("component", self.component, record.components),
+            ("feature", self.feature, record.features),
+            ("task", self.task, record.tasks),
+            ("phase", self.phase, record.phases),
+        ):
+            items = self.items[kind]
+            codes = self._kept(kind, add, found)
+            items.codes.extend(codes)
+            items.counts.append(len(codes))
+        if self._stamps is not None:
+            self._stamps[root, record.path] = stat
+        if record.shape is not Shape.CHECKPOINT:
+            self.records[root, record.path] = record
+        for warning in record.warnings:
+            self._warn_of(root, record.path, warning)
+
+    def _warn_of(self, root: int, path: str, warning: ItemWarning) -> None:
+        self.warn(root, path, warning.code, warning.message)
+
+    def _version(self, root: int, path: str) -> int:
+        key = (root, path)
+        version = self.versions.get(key, 0) + 1
+        self.versions[key] = version
+        return version
+
+    # -- from and to another process ------------------------------------------------------------------------------
+
+    def news(self) -> dict[str, Any]:
+        """What was taken in since the last time, for `absorb`. Only for a store that nobody asks for tables."""
+        told = self._told
+        answer = {
+            "files": self.files.drain(),
+            "lists": self.lists[told["lists"] :],
+            "warnings": self.warnings[:],
+            "records": list(self.records.items()),
+            "items": {
+                kind: (items.pool.drain(), items.codes.tobytes(), items.counts.tobytes())
+                for kind, items in self.items.items()
+            },
+        }
+        told["lists"] = len(self.lists)
+        self.warnings.clear()
+        self.records.clear()
+        for items in self.items.values():
+            items.codes, items.counts = array("i"), array("i")
+        return answer
+
+    def absorb(self, root: int, answer: Mapping[str, Any]) -> None:
+        """Take in what another store has read of one root, in all its answers so far."""
+        maps = self._maps
+        lists = maps.setdefault("lists", array("i", [0]))
+        lists.extend(map(self.list_of, answer["lists"]))
+        for kind, (rows, codes, counts) in answer["items"].items():
+            items = self.items[kind]
+            known = maps.setdefault(kind, array("i"))
+            known.extend(items.add(row[:-2], lists[row[-2]], lists[row[-1]]) for row in rows)
+            if not codes:
+                items.counts.frombytes(counts)
+                continue
+            items.codes.frombytes(np.frombuffer(known, dtype=np.int32)[np.frombuffer(codes, dtype=np.int32)].tobytes())
+            items.counts.frombytes(counts)
+        at = {name: place for place, name in enumerate(self.files.kinds)}
+        for row in answer["files"]:
+            mine = list(row)
+            path = mine[at["file_path"]]
+            mine[at["root"]], mine[at["version"]] = root, self._version(root, path)
+            mine[at["done"]], mine[at["made"]] = lists[mine[at["done"]]], lists[mine[at["made"]]]
+            self.files.add(tuple(mine))
+        for (_, path), record in answer["records"]:
+            self.records[root, path] = record
+        self.warnings += [(root, *rest) for _, *rest in answer["warnings"]]
+
+    # -- what follows from the items ------------------------------------------------------------------------------
+
+    def derive(self) -> None:
+        """Work out percentage, status and times of the files that `add_plain` took, as `formats` does for a file."""
+        files = self.files
+        plain = files.raw("plain")
+        first, self._derived = self._derived, len(plain)
+        rows = first + np.flatnonzero(plain[first:] == 1)
+        if not len(rows):
+            return
+        flags = np.zeros(len(rows), dtype=np.int64)
+        percents: list[NDArray[Any]] = []
+        started = np.full(len(rows), NONE)
+        ended = np.full(len(rows), NONE)
+        for kind in ("component", "feature"):
+            seen, percent = self._percent(kind, rows)
+            flags |= seen
+            percents.append(percent)
+        of_components, of_features = percents
+        both = of_components + 0.4 / (0.6 + 0.4) * (of_features - of_components)
+        percent = np.where(np.isnan(of_components), of_features, np.where(np.isnan(of_features), of_components, both))
+        started, ended = self._spans(rows)
+        phases, lives = files.raw("phase")[rows].astype(np.int64), files.raw("status")[rows].astype(np.int64)
+        known = np.where(np.isnan(percent), 0, np.where(percent >= 100, 2, 1))
+        combined = np.stack([flags, known, phases, lives], axis=1)
+        different, places = np.unique(combined, axis=0, return_inverse=True)
+        places = places.reshape(-1)
+        phase_texts, life_texts = files.texts("phase"), files.texts("status")
+        statuses: list[int] = []
+        rules: list[str] = []
+        for flag, how, phase, life in different.tolist():
+            word = life_texts[life] if life >= 0 else None
+            own = map_status(word if word is None or word.strip().lower() not in _LIFE else None)
+            status, rule = build_status(
+                [Status(name) for at, name in enumerate(STATUSES) if flag >> at & 1],
+                percent=(None, 50.0, 100.0)[how],
+                phase=phase_texts[phase] if phase >= 0 else None,
+                own=own,
+            )
+            statuses.append(_BUILD_STATUS[status])
+            rules.append(rule)
+        status = np.array(statuses, dtype=np.int8)[places]
+        files.fill("build_status", rows, status)
+        files.fill_texts("status_source", rows, rules, places)
+        files.fill("percent", rows, _rounded(percent))
+        files.fill("started_at", rows, started)
+        over = (status == _BUILD_STATUS[BuildStatus.COMPLETED]) | (status == _BUILD_STATUS[BuildStatus.FAILED])
+        files.fill("ended_at", rows, np.where(over, ended, NONE))
+
+    def _segments(self, kind: str, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Of files with items: their places in ``rows``, where their items begin, and the items of all."""
+        items = self.items[kind]
+        counts = items.count().astype(np.int64)
+        having = np.flatnonzero(counts[rows])
+        lengths = counts[rows[having]]
+        return having, np.cumsum(lengths) - lengths, items.of_files(rows[having])
+
+    def _percent(self, kind: str, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Per file: which statuses occur, as bits, and the mean percentage of its items (NaN: it has none)."""
+        flags = np.zeros(len(rows), dtype=np.int64)
+        percent = np.full(len(rows), np.nan)
+        having, starts, codes = self._segments(kind, rows)
+        if len(having):
+            pool = self.items[kind].pool
+            status = pool.raw("status")[codes].astype(np.int64)
+            flags[having] = np.bitwise_or.reduceat(np.left_shift(1, status), starts)
+            counted = (status != _STATUS[Status.SKIPPED]) & (status != _STATUS[Status.CANCELLED])
+            progress = np.where(status == _STATUS[Status.COMPLETED], 100.0, pool.raw("progress")[codes])
+            total = np.add.reduceat(np.where(counted, progress, 0.0), starts)
+            number = np.add.reduceat(counted.astype(np.int64), starts)
+            percent[having] = np.where(number > 0, total / np.maximum(number, 1), 100.0)
+        return flags, percent
+
+    def _spans(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Per file: when the first of its components began, and when the last ended."""
+        started, ended = np.full(len(rows), NONE), np.full(len(rows), NONE)
+        having, starts, codes = self._segments("component", rows)
+        if len(having):
+            pool = self.items["component"].pool
+            begun = pool.raw("started_at")[codes]
+            latest = np.iinfo(np.int64).max
+            first = np.minimum.reduceat(np.where(begun == NONE, latest, begun), starts)
+            started[having] = np.where(first == latest, NONE, first)
+            ended[having] = np.maximum.reduceat(pool.raw("ended_at")[codes], starts)  # NONE is the least
+        return started, ended
+
+
+def _rounded(percent: NDArray[Any]) -> NDArray[Any]:
+    """`progress.rounded`, for many."""
+    result = percent.copy()
+    known = ~np.isnan(percent)
+    different, places = np.unique(percent[known], return_inverse=True)
+    result[known] = np.array([rounded(value) for value in different.tolist()], dtype=np.float64)[places]
+    return result
+
+
+def _name(path: str) -> str:
+    """What stands for the id of a file that has none: its path below ``.buildrunner``, without the ending."""
+    parts = path.split("/")
+    below = parts[parts.index(".buildrunner") + 1 :] if ".buildrunner" in parts else parts
+    return "/".join(below).removesuffix(".json")
+
+
+def _truth(value: bool | None) -> int:
+    return -1 if value is None else int(value)
+
+
+def _count(value: int | None) -> int:
+    return NONE if value is None else value
+
+
+def _minutes(value: float | None) -> int:
+    if value is None or value > _MOST_MINUTES:
+        return NONE
+    return round(value * 60_000_000)
