@@ -92,6 +92,19 @@ def told(frame: pd.DataFrame, *names: str) -> list[tuple[Any, ...]]:
     return list(chosen.where(chosen.notna(), None).itertuples(index=False, name=None))
 
 
+def reads(monkeypatch) -> list[str]:
+    """The checkpoints that are read from now on."""
+    read: list[str] = []
+    add_many = Store.add_many
+
+    def note(self, root, files):
+        read.extend(path for path, _, _ in files)
+        return add_many(self, root, files)
+
+    monkeypatch.setattr(Store, "add_many", note)
+    return read
+
+
 # -- one history, every road -----------------------------------------------------------------------------------------
 
 
@@ -127,11 +140,7 @@ def test_a_warm_read_reads_only_what_changed(tmp_path, monkeypatch) -> None:
     age(project.root, 30)
     for path in paths[:100]:  # only these are as they were
         os.utime(path, ns=(path.stat().st_mtime_ns, path.stat().st_mtime_ns))
-    read: list[str] = []
-    plain = Store.add_plain
-    monkeypatch.setattr(
-        Store, "add_plain", lambda self, root, path, *rest: read.append(path) or plain(self, root, path, *rest)
-    )
+    read = reads(monkeypatch)
     warm = read_history(project.root)
     assert len(read) < 301
     same(read_history(project.root, cache=False), warm)
@@ -149,11 +158,7 @@ def test_ten_changed_files_are_ten_that_are_read(tmp_path, monkeypatch) -> None:
     for number in range(0, 50, 5):
         path = write(project, number, [component("api", 77)])
         os.utime(path, (time.time() - 30, time.time() - 30 + number))
-    read: list[str] = []
-    plain = Store.add_plain
-    monkeypatch.setattr(
-        Store, "add_plain", lambda self, root, path, *rest: read.append(path) or plain(self, root, path, *rest)
-    )
+    read = reads(monkeypatch)
     warm = read_history(project.root)
     assert len(read) == 10
     same(warm, read_history(project.root, cache=False))

@@ -72,7 +72,7 @@ def stamps_of(root: Root, folder: str) -> tuple[list[str], NDArray[Any]]:
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = entry.name
-                if name.endswith(".json") and not name.startswith("."):
+                if name[-5:] == ".json" and name[0] != ".":
                     try:
                         stat = entry.stat(follow_symlinks=False)
                     except OSError:  # it was removed meanwhile
@@ -251,6 +251,7 @@ def _fill(store: Store, sections: dict[str, pa.Table]) -> Known:
         pool = sections[kind]
         items.pool.load({name: _column(pool, name, of) for name, of in items.pool.kinds.items()})
         items.edge = [0] * pool.num_rows
+        items.known.count = pool.num_rows
         codes = _column(sections[f"{kind} codes"], "code", "count").data
         counts = _column(sections[f"{kind} counts"], "count", "count").data
         if len(counts) != rows or int(counts.sum()) != len(codes) or (len(codes) and codes.max() >= pool.num_rows):
@@ -263,7 +264,6 @@ def _fill(store: Store, sections: dict[str, pa.Table]) -> Known:
     texts = paths.texts or []
     ordered = [texts[place] for place in paths.data.tolist()]
     stamps = np.stack([columns[name].data for name in ("size", "mtime_ns", "inode")], axis=1)
-    store.versions = dict.fromkeys(((0, path) for path in ordered), 1)
     return Known(ordered, stamps)
 
 

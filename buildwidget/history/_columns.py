@@ -135,6 +135,7 @@ class Pool:
         self._fresh: list[tuple[Any, ...]] = []
         self.add = self._fresh.append  # a row: one value per column, in order. The hot path of a cold read
         self._done: dict[str, NDArray[Any]] = {}
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}  # not joined yet
         self._texts: dict[str, Texts] = {name: Texts() for name, kind in columns.items() if kind in {"text", "words"}}
         self._columns: dict[str, Column] = {}
         self._settled = 0  # rows in arrays
@@ -156,25 +157,41 @@ class Pool:
                 self._texts[name] = Texts(column.texts)
             self._settled = len(column.data)
 
-    def _settle(self) -> None:
-        """Put the new rows into the arrays."""
-        if self._done and not self._fresh:
-            return
-        columns: Iterable[Any] = zip(*self._fresh, strict=True) if self._fresh else itertools.repeat(())
-        for (name, kind), values in zip(self.kinds.items(), columns, strict=False):
+    def extend(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Keep many more rows, given as columns."""
+        self.pack()
+        self._append(columns, len(columns[0]))
+
+    def pack(self) -> None:
+        """Put the new rows into arrays, which take a tenth of the memory."""
+        rows = self._fresh
+        self._append(zip(*rows, strict=True) if rows else itertools.repeat((), len(self.kinds)), len(rows))
+        rows.clear()
+
+    def _append(self, columns: Iterable[Sequence[Any]], count: int) -> None:
+        for (name, kind), values in zip(self.kinds.items(), columns, strict=True):
             if name in self._texts:
                 made = self._texts[name].places_of(values)
             else:
-                made = np.fromiter(values, dtype=_DTYPES[kind], count=len(self._fresh))
-            done = self._done.get(name)
-            self._done[name] = made if done is None else np.concatenate([done, made])
-        self._settled += len(self._fresh)
-        self._fresh.clear()
+                made = np.fromiter(values, dtype=_DTYPES[kind], count=count)
+            self._parts[name].append(made)
+        self._settled += count
         self._columns.clear()
+
+    @property
+    def unpacked(self) -> int:
+        """How many rows are not in arrays yet."""
+        return len(self._fresh)
 
     def raw(self, name: str) -> NDArray[Any]:
         """One column's array, all rows; for texts the places in `texts`."""
-        self._settle()
+        if self._fresh or not (self._done or self._parts[name]):
+            self.pack()
+        parts = self._parts[name]
+        if parts:
+            done = self._done.get(name)
+            self._done[name] = np.concatenate(parts if done is None else [done, *parts])
+            parts.clear()
         return self._done[name]
 
     def texts(self, name: str) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..formats import Record
+    from .plots import Plots
 
 __all__ = ["History", "read_history"]
 
@@ -197,6 +199,7 @@ class History(Exports):
 
     The analyses are methods: `burnup`, `cumulative_flow`, `velocity`, `throughput`, `cycle_time`, `time_in_status`,
     `aging`, `critical_path`, `slack`, `diff`, `lineage`, `churn`, `regressions`, `flakiness`, `stalls`, `convergence`,
+    `forecast`, `backtest`, `what_if`. Charts are in `plot`.
 
     Attributes
     ----------
@@ -359,3 +362,10 @@ class History(Exports):
     # FC     forecast = forecasting.forecast
     # FC     backtest = forecasting.backtest
     # FC     what_if = forecasting.what_if
+
+    @cached_property
+    def plot(self) -> Plots:
+        """The charts: ``h.plot.burnup()`` and more."""
+        from .plots import Plots
+
+        return Plots(self)

@@ -32,6 +32,7 @@ PIECE: Final = 1_000
 
 def read_in_two(store: Store, root: int, paths: Sequence[str], *, told: Callable[[int], object] | None = None) -> None:
     """As `read_files`, in this process and another."""
+    store.meet()
     todo = deque(paths[at : at + PIECE] for at in range(0, len(paths), PIECE))
     with _Other(store.roots[root], todo) as other:
         while todo or other.busy:
@@ -168,7 +169,7 @@ def main() -> None:
     ins, outs = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
     root = _receive(ins)
-    store = Store([root])
+    store = Store([root], sends=True)
     while True:
         try:
             paths = _receive(ins)

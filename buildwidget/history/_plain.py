@@ -6,6 +6,7 @@ with warnings. A rare spelling of a key is declared here only to be found: its p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,7 +15,17 @@ from msgspec import Meta, Raw
 from ..formats.plain import PlainComponent, PlainFeature
 from ..formats.values import MAX_ITEMS, MAX_NAME
 
-__all__ = ["Head", "OddError", "TextList", "one", "read_component", "read_feature", "read_head"]
+__all__ = [
+    "Head",
+    "OddError",
+    "TextList",
+    "one",
+    "read_component",
+    "read_components",
+    "read_feature",
+    "read_features",
+    "read_head",
+]
 
 NOTHING: Final = Raw(b"")
 _Name = Annotated[str, Meta(max_length=MAX_NAME)]
@@ -86,6 +97,13 @@ class _Feature(PlainFeature, gc=False):
 _head: Final = msgspec.json.Decoder(Head).decode
 _component: Final = msgspec.json.Decoder(_Component).decode
 _feature: Final = msgspec.json.Decoder(_Feature).decode
+
+
+_components: Final = msgspec.json.Decoder(list[PlainComponent]).decode
+_features: Final = msgspec.json.Decoder(list[PlainFeature]).decode
+# A text that holds such a key is taken for one that has it: then each item is looked at by itself.
+_RARE_COMPONENT: Final = [b'"%b"' % name.encode() for name in _Component.__annotations__] + [b"\\u"]
+_RARE_FEATURE: Final = [b'"%b"' % name.encode() for name in _Feature.__annotations__] + [b"\\u"]
 
 
 def read_head(data: bytes) -> Head | None:
@@ -164,6 +182,30 @@ def read_feature(raw: bytes) -> PlainFeature:
     ):
         raise OddError
     return item
+
+
+def read_components(raws: Sequence[bytes]) -> list[PlainComponent] | None:
+    """Many components at once; None if any of them may not be as nearly all are."""
+    text = b"[%b]" % b",".join(raws)
+    if any(key in text for key in _RARE_COMPONENT):
+        return None
+    try:
+        found = _components(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if len(found) == len(raws) else None
+
+
+def read_features(raws: Sequence[bytes]) -> list[PlainFeature] | None:
+    """Many features at once; None if any of them may not be as nearly all are."""
+    text = b"[%b]" % b",".join(raws)
+    if any(key in text for key in _RARE_FEATURE):
+        return None
+    try:
+        found = _features(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if len(found) == len(raws) else None
 
 
 def one(snake: Any, camel: Any) -> Any:

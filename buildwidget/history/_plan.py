@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -58,8 +59,9 @@ class Plan:
         same: list[np.ndarray] = []
         for folder in folders:
             names, stamps = _cache.stamps_of(root, folder)
-            found = [f"{folder}/{name}" for name in names]
-            rows = np.fromiter((known.rows.get(as_text(path), -1) for path in found), dtype=np.int64, count=len(found))
+            found = list(map(f"{folder}/".__add__, names))
+            told = found if "".join(names).isascii() else list(map(as_text, found))
+            rows = np.fromiter(map(known.rows.get, told, repeat(-1)), dtype=np.int64, count=len(told))
             kept = (rows >= 0) & (known.stamps[rows] == stamps).all(axis=1) if len(known.stamps) else rows >= 0
             paths += [found[at] for at in np.flatnonzero(~kept).tolist()]
             same.append(rows[kept])

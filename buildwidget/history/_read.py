@@ -6,6 +6,7 @@ import os
 import stat as st
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from .._watch.files import Torn, as_text, read_file
@@ -28,51 +29,38 @@ def is_plain(root: Root, path: str) -> bool:
     return not root.loose and is_plain_folder(folder) and name != "orchestration_state.json"
 
 
-def read_files(
-    store: Store, root: int, paths: Iterable[str], *, told: Callable[[int], object] | None = None
-) -> list[str]:
-    """Read files into a store, in this order; what is wrong with one becomes a warning.
+def read_files(store: Store, root: int, paths: Iterable[str], *, told: Callable[[int], object] | None = None) -> None:
+    """Read files into a store; what is wrong with one becomes a warning.
 
     Parameters
     ----------
     told
         Called now and then with the number of files read since.
-
-    Returns
-    -------
-    list of str
-        The files that were taken in.
     """
     home = store.roots[root]
     prefix = f"{home.path}/"
-    taken: list[str] = []
-    since = 0
-    folder, plain = "", False
-    for path in paths:
-        here = path[: path.rfind("/") + 1]
-        if here != folder:
-            folder, plain = here, is_plain_folder(here[:-1]) and not home.loose
-        if _read_one(store, root, path, prefix, plain=plain and not path.endswith("/orchestration_state.json")):
-            taken.append(path)
-        since += 1
-        if told is not None and since == PIECE:
-            told(since)
-            since = 0
-    if told is not None:
-        told(since)
-    return taken
-
-
-def _read_one(store: Store, root: int, path: str, prefix: str, *, plain: bool) -> bool:
-    if plain:
-        try:
-            data, stat = read_quickly(prefix + path)
-        except OSError:
-            pass  # a link, no permission, gone: below it is told which
-        else:
-            if data is not None and store.add_plain(root, as_text(path), data, stat):
-                return True
-    return _read_carefully(store, root, path, plain=plain)
+    pieces = iter(paths)
+    while piece := list(islice(pieces, PIECE)):
+        plain: list[tuple[str, bytes, Stamp]] = []
+        places: list[int] = []  # of those in the piece
+        others: list[int] = []
+        for at, path in enumerate(piece):
+            if is_plain(home, path):
+                try:
+                    data, stat = read_quickly(prefix + path)
+                except OSError:
+                    data, stat = None, None  # a link, no permission, gone: below it is told which
+                if data is not None and stat is not None:
+                    plain.append((as_text(path), data, stat))
+                    places.append(at)
+                    continue
+            others.append(at)
+        others += [places[at] for at in store.add_many(root, plain)]
+        for at in sorted(others):
+            _read_carefully(store, root, piece[at])
+        store.pack()
+        if told is not None:
+            told(len(piece))
 
 
 def read_quickly(path: str) -> tuple[bytes | None, Stamp]:
@@ -98,7 +86,7 @@ def read_quickly(path: str) -> tuple[bytes | None, Stamp]:
         os.close(fd)
 
 
-def _read_carefully(store: Store, root: int, path: str, *, plain: bool) -> bool:
+def _read_carefully(store: Store, root: int, path: str) -> bool:
     """As the live view reads: no link out of the project, nothing that blocks, nothing torn."""
     home, name = store.roots[root], as_text(path)
     for attempt in range(_TRIES):
@@ -117,7 +105,7 @@ def _read_carefully(store: Store, root: int, path: str, *, plain: bool) -> bool:
             return False
         stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino)
         before = len(store.warnings)
-        if store.add(root, name, data, stamp, plain=plain):
+        if store.add(root, name, data, stamp, plain=False):
             return True
         young = time.time() - stat.st_mtime < 2
         if not young or store.warnings[-1][2] not in _MAYBE_TORN or attempt == _TRIES - 1:

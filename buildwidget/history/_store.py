@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,12 +23,23 @@ from numpy.typing import NDArray
 
 from ..formats import CheckpointError, ItemWarning, Memo, Record, Shape, parse
 from ..formats.items import warn_of_cycles
+from ..formats.plain import PlainComponent, PlainFeature
 from ..formats.values import Reader, parse_time, utc_of
 from ..model import BuildStatus, Component, Feature, Phase, Status, Task
 from ..progress import build_status, map_status, rounded
 from . import _tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Pool, micros
-from ._plain import OddError, TextList, one, read_component, read_feature, read_head
+from ._plain import (
+    Head,
+    OddError,
+    TextList,
+    one,
+    read_component,
+    read_components,
+    read_feature,
+    read_features,
+    read_head,
+)
 from ._scan import Root
 
 __all__ = ["Items", "Stamp", "Store"]
@@ -36,9 +47,10 @@ __all__ = ["Items", "Stamp", "Store"]
 _STATUS: Final = {Status(name): at for at, name in enumerate(STATUSES)}
 _BUILD_STATUS: Final = {BuildStatus(name): at for at, name in enumerate(BUILD_STATUSES)}
 _LIFE: Final = frozenset({"created", "active", "rolled_back"})
-_ODD: Final = -1  # the number of an item that only `formats` can read
 _MANY_RUNS: Final = 1_000
-_MOST_KNOWN: Final = 500_000  # items that are remembered by what was written
+_PACK: Final = 50_000  # rows
+_MOST_GOOD: Final = 100_000
+_MOST_KNOWN: Final = 200_000  # items that are remembered by what was written
 _COMPLETED: Final = _STATUS[Status.COMPLETED]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = 86_400_000_000
@@ -55,14 +67,19 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Known(dict[bytes, int]):
-    """Items by what was written; one that is not known is read."""
+    """Items by what was written. One that is not known gets a number now, and is read with others like it."""
 
-    read: Callable[[bytes], int]
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0  # numbers given
+        self.unread: list[bytes] = []  # those with the newest numbers
 
     def __missing__(self, raw: bytes) -> int:
         if len(self) > _MOST_KNOWN:  # nothing repeats: what is remembered only costs
             self.clear()
-        code = self[raw] = self.read(raw)
+        code = self[raw] = self.count
+        self.count += 1
+        self.unread.append(raw)
         return code
 
 
@@ -75,16 +92,32 @@ class Items:
         self.codes = array("i")  # of all files, one after the other
         self.counts = array("i")  # how many each file holds
         self.edge: list[int] = []  # per item: a number for its id and what it depends on
-        self.edges: dict[tuple[str, int], int] = {}
+        self.edges: dict[tuple[str | None, int], int] = {}
         self.good: set[tuple[int, ...]] = set()  # which of them go together: no id twice, no cycle
         self.known = Known()
+        self.odd: set[int] = set()  # numbers of items that only `formats` can read
 
     def add(self, row: tuple[Any, ...], needs: int, own_files: int) -> int:
-        """Keep a new item; returns its number."""
-        code = len(self.edge)
-        self.pool.add((*row, needs, own_files))
-        self.edge.append(self.edges.setdefault((row[0], needs), len(self.edges)))
+        """Keep a new item; returns its number. All that have one must have been read."""
+        code = self.known.count
+        self.known.count += 1
+        self.keep((*row, needs, own_files))
         return code
+
+    def keep(self, row: tuple[Any, ...]) -> None:
+        """Keep an item that has a number already."""
+        self.pool.add(row)
+        self.edge.append(self.edges.setdefault((row[0], row[-2]), len(self.edges)))
+
+    def keep_all(self, columns: Sequence[Sequence[Any]], *, as_rows: bool) -> None:
+        """Keep many that have numbers already, given as columns."""
+        if as_rows or len(columns[0]) < _PACK // 10:
+            for row in zip(*columns, strict=True):
+                self.pool.add(row)
+        else:
+            self.pool.extend(columns)
+        edges = self.edges
+        self.edge += [edges.setdefault(key, len(edges)) for key in zip(columns[0], columns[-2], strict=True)]
 
     def of_files(self, rows: NDArray[Any]) -> NDArray[Any]:
         """The numbers of the items of these files, one file after the other."""
@@ -113,9 +146,17 @@ class Items:
 
 
 class Store:
-    """What was read of some projects."""
+    """What was read of some projects.
 
-    def __init__(self, roots: Iterable[Root]) -> None:
+    Parameters
+    ----------
+    roots
+        The projects.
+    sends
+        Whether it sends what it has to another process (`news`), and keeps no tables.
+    """
+
+    def __init__(self, roots: Iterable[Root], *, sends: bool = False) -> None:
         self.roots = list(roots)
         self.files = Pool(
             {
@@ -147,10 +188,9 @@ class Store:
         self._stamps: dict[tuple[int, str], Stamp] | None = None
         self.gone: set[tuple[int, str]] = set()  # files that are no longer on disk: past, but not present
         self._told = {"lists": 1}  # see `news`
+        self._sends = sends
         self._maps: dict[str, array[int]] = {}  # numbers in the other store → here, see `absorb`
         self._derived = 0  # so many files have what follows from their items
-        self.items["component"].known.read = self._plain_component
-        self.items["feature"].known.read = self._plain_feature
 
     # -- lists of texts -------------------------------------------------------------------------------------------
 
@@ -214,6 +254,11 @@ class Store:
             files = self.files
             texts = files.texts("file_path")
             columns = [files.raw(name).tolist() for name in ("root", "file_path", "size", "mtime_ns", "inode")]
+            alive = self.alive().tolist()
+            for of, place, version, counts in zip(*columns[:2], files.raw("version").tolist(), alive, strict=True):
+                if counts:  # those of a cache have no count yet
+                    key = (of, texts[place])
+                    self.versions[key] = max(version, self.versions.get(key, 0))
             self._stamps = {(of, texts[place]): Stamp(*stamp) for of, place, *stamp in zip(*columns, strict=True)}
         return self._stamps.get((root, path))
 
@@ -246,63 +291,84 @@ class Store:
         self.add_record(root, record, stat)
         return True
 
+    def pack(self) -> None:
+        """Save memory, if there is much to save."""
+        if not self._sends:
+            for items in self.items.values():
+                if items.pool.unpacked > _PACK:
+                    items.pool.pack()
+
     def warn(self, root: int, path: str, code: str, message: str) -> None:
         """Note what is wrong with a file."""
         self.warnings.append((root, path, code, message))
 
     def add_plain(self, root: int, path: str, data: bytes, stat: Stamp) -> bool:
         """Take in a checkpoint that is as nearly all are; False: it is not."""
-        head = read_head(data)
-        if head is None:
-            return False
-        of_components, of_features = self.items["component"], self.items["feature"]
-        mine = self._codes(of_components, head.components) if head.components else []
-        theirs = self._codes(of_features, head.features) if head.features else []
-        time = self._times.get(head.timestamp) or self._time(head.timestamp)
-        done, made = self._list_of_raw(head.tasks_completed), self._list_of_raw(head.files_created)
-        modified = stat.mtime_ns // 1000
-        if mine is None or theirs is None or time is None or done is None or made is None:
-            return False
-        if time[0] - modified > _DAY and modified >= _YEAR_2000:
-            return False
-        self.files.add(
-            (
-                *(head.id, time[0], time[1], "checkpoint", head.phase, head.status),
-                *(-1, None, math.nan, NONE, NONE),  # what follows from the items: see `derive`
-                *(path, stat.size, modified, root, self._version(root, path), stat.mtime_ns, stat.inode, done, made, 1),
+        return not self.add_many(root, [(path, data, stat)])
+
+    def add_many(self, root: int, files: Sequence[tuple[str, bytes, Stamp]]) -> list[int]:
+        """Take in checkpoints that are as nearly all are; returns the places of those that are not."""
+        components, features = self.items["component"], self.items["feature"]
+        heads: list[tuple[int, Head, list[int], list[int]]] = []
+        others: list[int] = []
+        for at, (_, data, _) in enumerate(files):
+            head = read_head(data)
+            if head is None:
+                others.append(at)
+                continue
+            mine = list(map(components.known.__getitem__, map(bytes, head.components))) if head.components else []
+            theirs = list(map(features.known.__getitem__, map(bytes, head.features))) if head.features else []
+            heads.append((at, head, mine, theirs))
+        self._read_items(components, read_components, self._component_columns, self._component_row)
+        self._read_items(features, read_features, self._feature_columns, self._feature_row)
+        for at, head, mine, theirs in heads:
+            path, _, stat = files[at]
+            time = self._times.get(head.timestamp) or self._time(head.timestamp)
+            done, made = self._list_of_raw(head.tasks_completed), self._list_of_raw(head.files_created)
+            modified = stat.mtime_ns // 1000
+            if (
+                time is None
+                or done is None
+                or made is None
+                or (time[0] - modified > _DAY and modified >= _YEAR_2000)
+                or not self._go_together(components, mine)
+                or not self._go_together(features, theirs)
+            ):
+                others.append(at)
+                continue
+            self.files.add(
+                (
+                    *(head.id, time[0], time[1], "checkpoint", head.phase, head.status),
+                    *(-1, None, math.nan, NONE, NONE),  # what follows from the items: see `derive`
+                    *(path, stat.size, modified, root, self._version(root, path), stat.mtime_ns, stat.inode),
+                    *(done, made, 1),
+                )
             )
-        )
-        of_components.codes.extend(mine)
-        of_components.counts.append(len(mine))
-        of_features.codes.extend(theirs)
-        of_features.counts.append(len(theirs))
-        self.items["task"].counts.append(0)
-        self.items["phase"].counts.append(0)
-        return True
+            components.codes.extend(mine)
+            components.counts.append(len(mine))
+            features.codes.extend(theirs)
+            features.counts.append(len(theirs))
+            self.items["task"].counts.append(0)
+            self.items["phase"].counts.append(0)
+        return others
 
-    def _codes(self, items: Items, raws: list[msgspec.Raw]) -> list[int] | None:
-        """The numbers of a file's items; None, if one of them is odd, or if they do not go together."""
-        codes = list(map(items.known.__getitem__, map(bytes, raws)))
-        if _ODD in codes:
-            return None
-        edges = tuple(map(items.edge.__getitem__, codes))
-        if edges not in items.good:
-            if not self._go_together(items, edges):
-                return None
-            if len(items.good) > 100_000:
-                items.good.clear()
-            items.good.add(edges)
-        return codes
-
-    def _go_together(self, items: Items, edges: tuple[int, ...]) -> bool:
-        """Whether no id comes twice, and nothing waits for itself."""
-        keys = list(items.edges)
-        graph = {keys[edge][0]: list(self.lists[keys[edge][1]]) for edge in edges}
-        if len(graph) < len(edges):
+    def _go_together(self, items: Items, codes: list[int]) -> bool:
+        """Whether a file may hold these: none is odd, no id comes twice, and nothing waits for itself."""
+        if items.odd and not items.odd.isdisjoint(codes):
             return False
+        edges = tuple(map(items.edge.__getitem__, codes))
+        if edges in items.good:
+            return True
+        keys = list(items.edges)
+        graph = {keys[edge][0] or "": list(self.lists[keys[edge][1]]) for edge in edges}
         reader = Reader("", _EPOCH)
         warn_of_cycles(reader, "item", graph)
-        return not reader.warnings
+        if len(graph) < len(edges) or reader.warnings:
+            return False
+        if len(items.good) > _MOST_GOOD:
+            items.good.clear()
+        items.good.add(edges)
+        return True
 
     def _time(self, text: str) -> tuple[int, str] | None:
         found = parse_time(text)
@@ -328,51 +394,95 @@ class Store:
             raise OddError
         return found[0]
 
-    def _plain_component(self, raw: bytes) -> int:
-        """The number of a component that is new; `_ODD` if only `formats` can read it."""
-        try:
-            item = read_component(raw)
-            row = (
-                *(item.id, item.name or None, item.type, *self._status(item.status, item.progress)),
-                _truth(one(item.tests_pass, item.testsPass)),
-                *(self._micros(one(item.start_time, item.startTime)), self._micros(one(item.end_time, item.endTime))),
-                item.error,
-            )
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OddError):
-            return _ODD
-        return self.items["component"].add(row, self.list_of(item.dependencies or ()), self.list_of(item.files or ()))
+    def _read_items(self, items: Items, read: Any, columns_of: Any, row_of: Any) -> None:
+        """Read the items that have a number and were not read: all in one step, or one by one if any is odd."""
+        raws = items.known.unread
+        if not raws:
+            return
+        found = read(raws)
+        if found is not None:
+            try:
+                columns = columns_of(found)
+            except OddError:
+                found = None
+            else:
+                items.keep_all(columns, as_rows=self._sends)
+        if found is None:
+            for raw in raws:
+                try:
+                    row = row_of(raw)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OddError):
+                    items.odd.add(len(items.edge))
+                    row = _nothing(items.pool.kinds)
+                items.keep(row)
+        raws.clear()
 
-    def _plain_feature(self, raw: bytes) -> int:
-        """The number of a feature that is new; `_ODD` if only `formats` can read it."""
-        try:
-            item = read_feature(raw)
-            tasks = item.tasks or ()
-            if tasks:
-                if len({task.id for task in tasks}) < len(tasks):
-                    return _ODD
-                for task in tasks:
+    def _component_columns(self, found: list[PlainComponent]) -> list[list[Any]]:
+        words = [item.status for item in found]
+        statuses = list(map(self._status, words))
+        micros_of, list_of = self._micros, self.list_of
+        return [
+            [item.id for item in found],
+            [item.name or None for item in found],
+            [item.type for item in found],
+            statuses,
+            words,
+            _percents(statuses, [item.progress for item in found]),
+            [_TRUTH[one(item.tests_pass, item.testsPass)] for item in found],
+            [micros_of(one(item.start_time, item.startTime)) for item in found],
+            [micros_of(one(item.end_time, item.endTime)) for item in found],
+            [item.error for item in found],
+            [list_of(item.dependencies) if item.dependencies else 0 for item in found],
+            [list_of(item.files) if item.files else 0 for item in found],
+        ]
+
+    def _component_row(self, raw: bytes) -> tuple[Any, ...]:
+        return tuple(column[0] for column in self._component_columns([read_component(raw)]))
+
+    def _feature_columns(self, found: list[PlainFeature]) -> list[list[Any]]:
+        words = [item.status for item in found]
+        statuses = list(map(self._status, words))
+        tasks = [item.tasks or () for item in found]
+        done = [0] * len(found)
+        far = [item.progress for item in found]
+        for at, checklist in enumerate(tasks):
+            if checklist:
+                if len({task.id for task in checklist}) < len(checklist):
+                    raise OddError
+                for task in checklist:
                     self._micros(task.timestamp)
-            done = sum(task.completed for task in tasks)
-            far = item.progress
-            if far is None and tasks:
-                far = 100.0 * done / len(tasks)
-            row = (
-                *(item.id, item.name or None, item.description, item.component, *self._status(item.status, far)),
-                *(item.priority, len(tasks), done, _minutes(one(item.estimated_time, item.estimatedTime))),
-                *(_minutes(one(item.actual_time, item.actualTime)), item.error),
-            )
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OddError):
-            return _ODD
-        return self.items["feature"].add(row, self.list_of(item.dependencies or ()), 0)
+                done[at] = sum(task.completed for task in checklist)
+                if far[at] is None:
+                    far[at] = 100.0 * done[at] / len(checklist)
+        return [
+            [item.id for item in found],
+            [item.name or None for item in found],
+            [item.description for item in found],
+            [item.component for item in found],
+            statuses,
+            words,
+            _percents(statuses, far),
+            [item.priority for item in found],
+            list(map(len, tasks)),
+            done,
+            [_minutes(one(item.estimated_time, item.estimatedTime)) for item in found],
+            [_minutes(one(item.actual_time, item.actualTime)) for item in found],
+            [item.error for item in found],
+            [self.list_of(item.dependencies) if item.dependencies else 0 for item in found],
+            [0] * len(found),
+        ]
 
-    def _status(self, word: str | None, progress: float | None) -> tuple[int, str | None, float]:
-        """Status, the word, and the percentage, by `progress.item_percentage`."""
+    def _feature_row(self, raw: bytes) -> tuple[Any, ...]:
+        return tuple(column[0] for column in self._feature_columns([read_feature(raw)]))
+
+    def _status(self, word: str | None) -> int:
+        """A status, by the word for it."""
         status = self._statuses.get(word)
         if status is None:
-            status = self._statuses[word] = _STATUS[map_status(word)]
             if len(self._statuses) > 10_000:
                 self._statuses.clear()
-        return status, word, 100.0 if status == _COMPLETED else rounded(progress) if progress else 0.0
+            status = self._statuses[word] = _STATUS[map_status(word)]
+        return status
 
     # -- items ----------------------------------------------------------------------------------------------------
 
@@ -381,7 +491,7 @@ class Store:
         return self.items["component"].add(
             (
                 *(item.component_id, item.name or None, item.component_type, _STATUS[item.status], item.status_raw),
-                *(item.progress, _truth(item.tests_pass), micros(item.started_at), micros(item.ended_at), item.error),
+                *(item.progress, _TRUTH[item.tests_pass], micros(item.started_at), micros(item.ended_at), item.error),
             ),
             self.list_of(item.dependencies),
             self.list_of(item.files),
@@ -433,9 +543,10 @@ class Store:
             key = b"=" + msgspec.json.encode(item)  # as no JSON text begins
             code = known.get(key)
             if code is None:
+                code = add(item)
                 if len(known) > _MOST_KNOWN:
                     known.clear()
-                code = known[key] = add(item)
+                known[key] = code
             codes.append(code)
         return codes
 
@@ -500,6 +611,10 @@ class Store:
         for items in self.items.values():
             items.codes, items.counts = array("i"), array("i")
         return answer
+
+    def meet(self) -> None:
+        """Another store is about to send: its numbers mean nothing yet."""
+        self._maps.clear()
 
     def absorb(self, root: int, answer: Mapping[str, Any]) -> None:
         """Take in what another store has read of one root, in all its answers so far."""
@@ -629,8 +744,21 @@ def _name(path: str) -> str:
     return "/".join(below).removesuffix(".json")
 
 
-def _truth(value: bool | None) -> int:
-    return -1 if value is None else int(value)
+_TRUTH: Final = {None: -1, False: 0, True: 1}
+
+
+def _nothing(kinds: Mapping[str, str]) -> tuple[Any, ...]:
+    """A row that is in no table: that of an odd item, which has a number."""
+    none: dict[str, Any] = {"text": None, "status": -1, "float": math.nan, "bool": -1, "count": 0}
+    return tuple(none.get(kind, NONE) for kind in kinds.values())
+
+
+def _percents(statuses: list[int], progress: list[float | None]) -> list[float]:
+    """The percentages of items, by `progress.item_percentage`."""
+    return [
+        100.0 if status == _COMPLETED else rounded(far) if far else 0.0
+        for status, far in zip(statuses, progress, strict=True)
+    ]
 
 
 def _count(value: int | None) -> int:
