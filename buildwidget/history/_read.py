@@ -16,8 +16,7 @@ from ._store import Stamp, Store
 
 __all__ = ["PIECE", "is_plain", "read_files"]
 
-PIECE: Final = 500  # files between two reports of progress
-_FIRST: Final = 32 * 1024  # a larger buffer costs more than all the rest, for files of a few KB
+PIECE: Final = 100  # files that are read before they are parsed: what was read last is still near
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TRIES: Final = 20
 _MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})
@@ -78,7 +77,7 @@ def read_quickly(path: str) -> tuple[bytes | None, Stamp]:
         stamp = Stamp(size, stat.st_mtime_ns, stat.st_ino)
         if not st.S_ISREG(stat.st_mode) or size > MAX_BYTES:
             return None, stamp
-        data = os.read(fd, _FIRST if size < _FIRST else size + 1)
+        data = os.read(fd, size + 1)  # a buffer of the right size: making a larger one costs more than reading
         if len(data) != size:
             return None, stamp
         return data, stamp
