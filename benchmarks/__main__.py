@@ -24,6 +24,7 @@ ALL = {
         ["--files", "60", "--idle", "2000"],
     ),
     "history": ("100,000 checkpoints as DataFrames, beside reading the files", ["--files", "10000", "--rounds", "1"]),
+    "forecast": ("how often an interval holds, on simulated builds; time of one forecast", ["--quick"]),
     "live": ("file replaced → text painted, step by step; clicks while the kernel is busy", ["--quick"]),
     "frames": ("2,000 components, 100 changes ten times a second: frames per second", ["--quick"]),
 }

@@ -20,6 +20,7 @@ from ..session import BuildSession
 from . import (
     _accessor,  # noqa: F401  # pyright: ignore[reportUnusedImport] (registers DataFrame.build)
     analysis,
+    forecasting,
 )
 from ._columns import NONE
 from ._export import Exports
@@ -200,6 +201,7 @@ class History(Exports):
     The analyses are methods: `burnup`, `cumulative_flow`, `velocity`, `throughput`, `cycle_time`, `time_in_status`,
     `aging`, `critical_path`, `slack`, `diff`, `lineage`, `churn`, `regressions`, `flakiness`, `stalls`, `convergence`,
     `forecast`, `backtest`, `what_if`. Charts are in `plot`.
+    `forecast`, `backtest`, `what_if`. Charts are in `plot`.
 
     Attributes
     ----------
@@ -359,9 +361,9 @@ class History(Exports):
     flakiness = analysis.flakiness
     stalls = analysis.stalls
     convergence = analysis.convergence
-    # FC     forecast = forecasting.forecast
-    # FC     backtest = forecasting.backtest
-    # FC     what_if = forecasting.what_if
+    forecast = forecasting.forecast
+    backtest = forecasting.backtest
+    what_if = forecasting.what_if
 
     @cached_property
     def plot(self) -> Plots:

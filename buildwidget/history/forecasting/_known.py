@@ -1,0 +1,285 @@
+"""What the tables of a history say of one build at one moment: all that the forecast may know.
+
+Everything is rebuilt from the transitions up to the moment, so a forecast for a past moment knows nothing of what came
+after it. Only an item's estimate, its parent and what it depends on are those of the present tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ._attempts import DONE, GONE, NEVER, RUNNING, SECOND, STATUSES, Attempts, Changes, meaning_of
+
+__all__ = ["ENOUGH", "KINDS", "Known", "Source", "source_of"]
+
+Array = NDArray[Any]
+_pd: Any = pd  # whose functions have no types that say anything
+
+KINDS: Final = ("feature", "task", "component", "phase")
+"""The kinds of items, in the order in which they are chosen."""
+
+ENOUGH: Final = 5
+"""So many durations must have been seen before anything is forecast."""
+
+_NAT: Final = np.iinfo(np.int64).min
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of a build at a moment; times and durations in seconds. An item's number is its place in `ids`."""
+
+    now: int  # microseconds since 1970, UTC
+    began: int  # when the first item was first seen
+    changed: int  # when an item last changed its status
+    ids: list[str]
+    present: Array  # bool: seen, and not dropped
+    status: Array  # place in the statuses; -1: dropped
+    done: Array  # bool
+    running: Array  # bool: in progress
+    age: Array  # since its present attempt began, in progress or held; NaN if there is none
+    since_done: Array  # since its last completion, of items that are done; NaN of others
+    estimate: Array  # NaN: none
+    parent: list[str | None]
+    before: Array  # edges: this item ...
+    after: Array  # ... must be done before that one begins
+    took: Array  # durations of attempts
+    took_item: Array  # whose
+    unseen: int  # completions of which nobody saw when they began
+    tried: int  # attempts that ended
+    failed: int  # attempts that ended in an error, or were undone
+    completions: int
+    reopened: int
+    reopened_after: float  # sum of the times between a completion and the reopening
+    added: Array  # how many items came at each look after the first at which any came
+    added_until: float  # share of the completions that came before the last of those
+    workers: float  # the mean number of items in progress while others could have begun
+    workers_error: float  # its standard error
+    idle: float  # share of the time in which nothing was in progress though something could have been
+
+    @property
+    def open(self) -> Array:
+        """Which items are not done yet."""
+        return self.present & ~self.done
+
+
+@dataclass(slots=True)
+class Source:
+    """What the tables hold of the items of one kind in one build."""
+
+    kind: str
+    changes: Changes
+    first_look: int  # time of the first checkpoint that shows any; NaT if there is none
+    estimate: dict[str, float]  # seconds; NaN: none
+    parent: dict[str, str | None]
+    own: list[tuple[str, str]]  # (before, after)
+    of_components: list[tuple[str, str]]  # the same, of components
+
+    @classmethod
+    def of(cls, t: Any, session_id: str, kind: str) -> Self:
+        """Gather it from the tables."""
+        frame: Any = t.transitions
+        frame = frame.loc[_here(frame, session_id, kind), ["ts", "item_id", "to_status", "source"]]
+        ts = _micros(_pd.DatetimeIndex(_pd.to_datetime(frame["ts"], utc=True)))
+        codes, names = _pd.factorize(frame["item_id"])
+        status = np.asarray(
+            pd.Categorical(frame["to_status"].astype("object"), categories=STATUSES).codes, dtype=np.int64
+        )
+        shown = ts[np.asarray((frame["source"] == "checkpoint").fillna(value=False), dtype=bool)]
+        items: Any = t.items
+        items = items.loc[_here(items, session_id, kind)]
+        ids = [str(one) for one in items["item_id"]]
+        micros = _micros(_pd.TimedeltaIndex(_pd.to_timedelta(items["estimated"])))
+        seconds = np.where(micros > 0, micros / SECOND, np.nan).tolist()  # NaT is below 0
+        parents = [None if _pd.isna(one) else str(one) for one in items["parent_id"]]
+        return cls(
+            kind=kind,
+            changes=Changes.of([str(one) for one in names], np.asarray(codes), ts, status),
+            first_look=int(shown[0]) if len(shown) else _NAT,
+            estimate=dict(zip(ids, seconds, strict=True)),
+            parent=dict(zip(ids, parents, strict=True)),
+            own=_pairs(t.dependencies, session_id, kind),
+            of_components=_pairs(t.dependencies, session_id, "component") if kind == "feature" else [],
+        )
+
+    def at(self, now: int) -> Known:
+        """All that was known at a moment (microseconds since 1970, UTC)."""
+        changes = self.changes.until(now)
+        ids, count = changes.ids, len(changes.ids)
+        status = changes.last_status()
+        meaning = meaning_of(status)
+        attempts = Attempts.of(changes, now=now)
+        began = int(changes.ts[0]) if count else now
+        start = max(began, self.first_look) if self.first_look <= now else began
+        leeway = SECOND + 0.01 * (now - start)  # the first checkpoints of a build often come in a row
+        added = attempts.first_seen > start + leeway
+        last_added = int(attempts.first_seen[added].max(initial=0))
+        parent = [self.parent.get(one) for one in ids]
+        before, after = self._edges(ids, parent, attempts)
+        workers, workers_error, idle = _parallelism(changes, attempts, before, after, now)
+        return Known(
+            now=now,
+            began=began,
+            changed=int(changes.ts[-1]) if count else now,
+            ids=ids,
+            present=meaning != GONE,
+            status=status,
+            done=meaning == DONE,
+            running=meaning == RUNNING,
+            age=attempts.age,
+            since_done=np.where(meaning == DONE, attempts.since_done, np.nan),
+            estimate=np.array([self.estimate.get(one, np.nan) for one in ids], dtype=np.float64),
+            parent=parent,
+            before=before,
+            after=after,
+            took=attempts.took,
+            took_item=attempts.took_item,
+            unseen=attempts.unseen,
+            tried=attempts.tried,
+            failed=attempts.failed,
+            completions=len(attempts.completed_at),
+            reopened=attempts.reopened,
+            reopened_after=attempts.reopened_after,
+            added=np.unique(attempts.first_seen[added], return_counts=True)[1],
+            added_until=float((attempts.completed_at < last_added).mean()) if len(attempts.completed_at) else 0.0,
+            workers=workers,
+            workers_error=workers_error,
+            idle=idle,
+        )
+
+    def _edges(self, ids: list[str], parent: list[str | None], attempts: Attempts) -> tuple[Array, Array]:
+        """The edges between items that were seen: their own, and those that features have from their components."""
+        number = {one: at for at, one in enumerate(ids)}
+        own = {(number[one], number[two]) for one, two in self.own if one in number and two in number and one != two}
+        inherited = _inherited(self.of_components, own, parent) - own
+        edges = own | inherited if inherited and _kept(inherited, attempts) else own
+        pairs = np.array(sorted(edges), dtype=np.int64).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
+
+
+def source_of(t: Any, session_id: str | None, kind: str | None, now: int | None) -> Source | None:
+    """What the tables hold of the build and the kind of items that are meant; None if there is nothing.
+
+    Of several kinds the first is chosen that has items which are not done, and `ENOUGH` attempts seen from beginning to
+    end: features first, which are the scope of a build, then tasks, components and phases.
+
+    Raises
+    ------
+    ValueError
+        If there are several builds and none is named, none of that name, or no such kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    sessions: Any = t.sessions
+    names = [str(one) for one in sessions["session_id"]]
+    if session_id is not None and session_id not in names:
+        raise ValueError(f"there is no build {session_id!r}; there are: {', '.join(names) or 'none'}")
+    if session_id is None and len(names) > 1:
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        raise ValueError(f"a forecast is of one build, and here are {len(names)}: name one as session_id= ({shown})")
+    if not names:
+        return None
+    session_id = session_id or names[0]
+    if kind is not None:
+        return Source.of(t, session_id, kind)
+    best: tuple[int, bool] = (-1, False)
+    chosen: Source | None = None
+    for one in KINDS:
+        source = Source.of(t, session_id, one)
+        changes = source.changes if now is None else source.changes.until(now)
+        if not len(changes.ts):
+            continue
+        seen = len(Attempts.of(changes, now=int(changes.ts[-1])).took) >= ENOUGH
+        left = bool(np.isin(meaning_of(changes.last_status()), (DONE, GONE), invert=True).any())
+        if (left + seen, left) > best:
+            best, chosen = (left + seen, left), source
+    return chosen
+
+
+def _here(frame: Any, session_id: str, kind: str) -> Array:
+    """Which rows are of this build and kind."""
+    matches = (frame["kind"] == kind) & (frame["session_id"] == session_id)
+    return np.asarray(matches.fillna(value=False), dtype=bool)
+
+
+def _micros(index: Any) -> Array:
+    """Times or durations as int64 microseconds (NaT is the least)."""
+    return np.asarray(index.as_unit("us").asi8)
+
+
+def _pairs(frame: Any, session_id: str, kind: str) -> list[tuple[str, str]]:
+    """(what comes before, what after) of the edges of a kind."""
+    frame = frame.loc[_here(frame, session_id, kind)]
+    return [(str(one), str(two)) for one, two in zip(frame["depends_on"], frame["item_id"], strict=True)]
+
+
+def _inherited(
+    between: Iterable[tuple[str, str]], own: set[tuple[int, int]], parent: list[str | None]
+) -> set[tuple[int, int]]:
+    """The features of a component wait for those of the components that it depends on.
+
+    Enough for that: the last ones there come before the first ones here.
+    """
+    members: dict[str, list[int]] = {}
+    for at, one in enumerate(parent):
+        if one is not None:
+            members.setdefault(one, []).append(at)
+    leads = {one for one, two in own if parent[one] == parent[two]}
+    follows = {two for one, two in own if parent[one] == parent[two]}
+    return {
+        (one, two)
+        for before, after in between
+        if before != after
+        for one in members.get(before, ())
+        if one not in leads
+        for two in members.get(after, ())
+        if two not in follows
+    }
+
+
+def _kept(edges: set[tuple[int, int]], attempts: Attempts) -> bool:
+    """Whether the build so far kept to these edges: nine of ten items that began did so after the other was done."""
+    pairs = np.array(sorted(edges), dtype=np.int64)
+    begun = attempts.first_begun[pairs[:, 1]]
+    started = begun < NEVER
+    return not started.any() or bool((attempts.first_done[pairs[:, 0]] <= begun)[started].mean() >= 0.9)
+
+
+def _parallelism(
+    changes: Changes, attempts: Attempts, before: Array, after: Array, now: int
+) -> tuple[float, float, float]:
+    """How many can work at once: the mean number in progress while others could have begun, and its standard error.
+
+    While nothing else could have begun, the number in progress says how much there was to do, not how many can work.
+    The third is the share of the time in which nothing was in progress though something could have been.
+    """
+    run_from, run_to = changes.spans(RUNNING, now)
+    run_from = np.concatenate([run_from, attempts.guessed_from])
+    run_to = np.concatenate([run_to, attempts.guessed_to])
+    if not len(run_from):
+        return 1.0, 0.0, 0.0
+    ready = attempts.first_seen.copy()
+    np.maximum.at(ready, after, attempts.first_done[before])
+    stop = np.minimum(np.minimum(attempts.first_begun, attempts.first_done), now)
+    waits = ready < stop
+    times = np.concatenate([run_from, run_to, ready[waits], stop[waits]])
+    counts = [len(run_from), len(run_to), int(waits.sum()), int(waits.sum())]
+    order = np.argsort(times, kind="stable")
+    busy = np.repeat([1, -1, 0, 0], counts)[order].cumsum()[:-1]
+    waiting = np.repeat([0, 0, 1, -1], counts)[order].cumsum()[:-1] > 0
+    span = np.diff(times[order]) / SECOND
+    total = float(span[busy > 0].sum())
+    idle = float(span[waiting & (busy == 0)].sum())
+    share = idle / (idle + total) if idle > 0 else 0.0
+    chosen = waiting & (busy > 0)
+    weight = np.where(chosen, span, 0.0)
+    if weight.sum() <= 0.05 * total:  # hardly ever: all that could begin did so at once
+        return float(busy[span > 0].max(initial=1)), 0.0, share
+    mean = float((busy * weight).sum() / weight.sum())
+    spread = float(np.sqrt((weight * (busy - mean) ** 2).sum() / weight.sum()))
+    return mean, spread / np.sqrt(max(len(attempts.took), 1)), share
