@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from buildwidget.demo import prepare, write_instant
 from buildwidget.history import read_history
 from buildwidget.history.forecasting import Backtest, Forecast, backtest, forecast, what_if
+from buildwidget.history.forecasting._durations import posterior
 from buildwidget.history.forecasting._known import Known, Source
 from buildwidget.history.forecasting._schedule import Work, finish_times
 from buildwidget.history.forecasting._simulate import seconds_left
@@ -522,6 +523,26 @@ def test_whatever_happened_there_is_an_answer(build: SimulatedBuild, share: floa
     assert len(what_if(tables, now=now, workers=[1, 2], n=20)) == 3
     found = backtest(tables, points=3, n=20)
     assert found.known == (not found.reason)
+
+
+def test_many_items_in_progress() -> None:
+    # More are in progress than are learnt from one by one: all of them go on from their age all the same.
+    names = [f"item-{number:03d}" for number in range(160)]
+    build = SimulatedBuild(0, "many", 1, True, [Item(name, [], [], [], None) for name in names])
+    build.changes = [(number * 1000, name, None, "in_progress") for number, name in enumerate(names)]
+    build.changes += [(60_000_000 * (10 + n), names[n], "in_progress", "completed") for n in range(100)]
+    tables = build.tables()
+    made = forecast(tables, n=300)
+    assert made.remaining == 60
+    assert made.finish_low > made.now
+    assert made.finish_median < made.now + 10 * (made.now - build.start)
+    rng = np.random.default_rng(0)
+    ages = np.full(60, 109 * 60.0)
+    took = known(tables, made.now).took
+    _, logs = posterior(took, np.zeros(100), ages, np.zeros(60), rng, 2000)
+    lasts = np.median(np.exp(logs), axis=0)
+    assert (np.exp(logs) > ages - 1e-6).all()
+    assert lasts.max() < 1.5 * lasts.min()  # equal ages, equal prospects, by whichever way they were drawn
 
 
 # -- the schedule -----------------------------------------------------------------------------------------------------

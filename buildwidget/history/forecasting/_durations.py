@@ -55,7 +55,8 @@ WIDTH: Final = 0.05  # of the standard deviation of the log durations: how far e
 LONGEST: Final = 5.0  # nothing takes so many times as long as the longest seen
 SHORTEST: Final = 0.05  # of the mean duration; below that it makes no difference how short, but for the fit's tail
 _ATOMS: Final = 200  # so many durations are told apart; of more, quantiles
-_CENSORED: Final = 40  # so many items in progress are learnt from
+_AT_ONCE: Final = 200  # items in progress of which nothing is learnt
+_CENSORED: Final = 20  # so many items in progress are learnt from
 _ROUNDS: Final = 3  # of data augmentation
 
 # The normal distribution, as a table.
@@ -89,7 +90,32 @@ class Durations:
         of_base = self.mu[:, None] + self.sigma[:, None] * normal
         return np.minimum(np.where(place > 0, of_atoms, of_base), self.limit)
 
-    def draw_beyond(self, rng: np.random.Generator, least: Array, *, without: int | None = None) -> Array:
+    def draw_many_beyond(self, rng: np.random.Generator, least: Array) -> Array:
+        """Draw from each distribution beyond limits: an array of the shape of these, (runs, count)."""
+        runs, width = self.atoms.shape
+        row: Array = _np.arange(runs)[:, None]
+        order = np.argsort(self.atoms, axis=1)
+        atoms = np.take_along_axis(self.atoms, order, axis=1)
+        weights = np.take_along_axis(self.weights[:, 1:], order, axis=1)
+        sums = np.concatenate([np.zeros((runs, 1)), np.cumsum(weights, axis=1)], axis=1)
+        # One search for all runs: each has a range of its own.
+        far = 1.0 + float(max(atoms.max(), least.max()) - min(atoms.min(), least.min()))
+        begin = np.searchsorted((atoms + far * row).ravel(), (least + far * row).ravel(), side="right")
+        begin = begin.reshape(least.shape) - row * width
+        below = np.take_along_axis(sums, begin, axis=1)
+        above = sums[:, -1:] - below
+        low = (least - self.mu[:, None]) / self.sigma[:, None]
+        base = self.weights[:, :1] * np.maximum(_cdf(-low), 1e-300)
+        of_base = rng.random(least.shape) * (base + above) < base
+        high = 1.0 + float(sums.max())
+        wanted = below + above * rng.random(least.shape)
+        place = np.searchsorted((sums[:, 1:] + high * row).ravel(), (wanted + high * row).ravel(), side="right")
+        place = np.minimum(place.reshape(least.shape) - row * width, width - 1)
+        atom = np.take_along_axis(atoms, place, axis=1) + self.width[:, None] * rng.standard_normal(least.shape)
+        tail = self.mu[:, None] + self.sigma[:, None] * _beyond(low, rng.random(least.shape))
+        return np.maximum(np.minimum(np.where(of_base, tail, atom), self.limit), least)
+
+    def draw_beyond(self, rng: np.random.Generator, least: Array, *, without: int) -> Array:
         """Draw one from each distribution beyond a limit (runs,), not looking at one of the atoms."""
         rows = np.arange(len(least))
         centre = np.concatenate([self.mu[:, None], self.atoms], axis=1)
@@ -97,8 +123,7 @@ class Durations:
         width[:, 0] = self.sigma
         low = (least[:, None] - centre) / width
         weights = self.weights * np.maximum(_cdf(-low), 1e-300)
-        if without is not None:
-            weights[:, 1 + without] = 0.0
+        weights[:, 1 + without] = 0.0
         sums = np.cumsum(weights, axis=1)
         place = (sums <= (rng.random(len(rows)) * sums[:, -1])[:, None]).sum(axis=1)
         found = centre[rows, place] + width[rows, place] * _beyond(low[rows, place], rng.random(len(rows)))
@@ -159,9 +184,11 @@ def posterior(
         made = _drawn(logs, x, stands_for, limit, rng)
     going = np.empty((runs, len(ages)))
     going[:, learnt] = logs[:, seen:]
-    for at in sorted(set(range(len(ages))) - set(learnt.tolist())):
-        shift = made.slope * ages_told[at]
-        going[:, at] = made.draw_beyond(rng, least[at] - shift) + shift
+    rest = np.setdiff1d(_np.arange(len(ages)), learnt)
+    for first in range(0, len(rest), _AT_ONCE):
+        some = rest[first : first + _AT_ONCE]
+        shift = made.slope[:, None] * ages_told[some]
+        going[:, some] = made.draw_many_beyond(rng, least[some] - shift) + shift
     return made, going
 
 
