@@ -284,7 +284,9 @@ def two_files(a: Path, b: Path) -> tuple[Given, str]:
     store = Store([Root(name, file.parent, "", loose=True) for name, file in zip("ab", files, strict=True)])
     problem = ""
     for number, file in enumerate(files):
-        if not read_files(store, number, [file.name]):
+        before = len(store.files)
+        read_files(store, number, [file.name])
+        if len(store.files) == before:
             told = [message for root, _, _, message in store.warnings if root == number]
             problem = problem or f"{(a, b)[number]}: {told[-1] if told else 'it cannot be read'}"
     history = History(store)
