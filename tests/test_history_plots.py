@@ -27,6 +27,7 @@ from buildwidget.history.analysis import Given
 from buildwidget.history.forecasting import forecast
 from buildwidget.history.plots import BACKENDS, Plots
 from buildwidget.history.plotting import look, vega, views
+from buildwidget.history.plotting.timeline import MOST_BARS
 from tests.lab.jupyterlab import FLAGS, THEMES, Lab, find_chromium
 from tests.projects import Project
 
@@ -216,7 +217,7 @@ def test_of_many_items_the_timeline_keeps_what_matters(tmp_path: Path) -> None:
         chart = Plots(read_history(tmp_path, cache=False)).timeline(backend=backend)
         check(chart, backend)
         kept = chart.data["item_id"].tolist()
-        assert len(kept) == views.MOST_BARS
+        assert len(kept) == MOST_BARS
         assert {"f077", "f099"} <= set(kept)  # stuck, under way
         assert {"f050", "f098"} <= set(kept)  # two hours
         assert "40 are left out" in notes(chart)
@@ -599,9 +600,6 @@ def test_a_library_that_is_not_there(
 ) -> None:
     module = {"altair": "vega", "matplotlib": "mpl"}[backend]
     monkeypatch.delitem(sys.modules, f"buildwidget.history.plotting.{module}", raising=False)
-    from buildwidget.history import plotting
-
-    monkeypatch.delattr(plotting, module, raising=False)
     monkeypatch.setitem(sys.modules, backend, None)
     draw: Callable[..., Any] = Plots(small).burnup
     with pytest.raises(ImportError, match=re.escape(f"pip install '{package}'")):

@@ -9,6 +9,9 @@ shows. Times are UTC. Long histories are thinned to a thousand points, of which 
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -162,9 +165,9 @@ class Plots:
         ValueError, ImportError
             As of `burnup`.
         """
-        from .plotting import views
+        from .plotting.timeline import timeline
 
-        made = views.timeline(self._history, kind=kind, session_id=session_id)
+        made = timeline(self._history, kind=kind, session_id=session_id)
         return _Ways(backend, width, height or _AROUND + _ROW * len(made.rows), theme).draw(made)
 
     def cycle_time(
@@ -255,14 +258,21 @@ class _Ways:
 
 
 def _library(backend: str) -> ModuleType:
+    """The module that draws with a library.
+
+    It is imported in a thread, which begins with an empty stack. CPython 3.11 keeps its frames in chunks, and a loop
+    that happens to run at the end of one is many times slower: from a cell of a notebook, the first import of altair,
+    which makes dozens of grammars, took ten seconds instead of two.
+    """
+    name = {"altair": "vega", "matplotlib": "mpl"}[backend]
+    known = sys.modules.get(f"{__package__}.plotting.{name}")
+    if known is not None:
+        return known
     try:
-        if backend == "altair":
-            from .plotting import vega as library
-        else:
-            from .plotting import mpl as library
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(import_module, f".plotting.{name}", __package__).result()
     except ImportError as error:
         package = "buildwidget" if backend == "altair" else "buildwidget[matplotlib]"
         raise ImportError(
             f"these charts need {backend}, which cannot be imported ({error}). Install it: pip install '{package}'"
         ) from error
-    return library

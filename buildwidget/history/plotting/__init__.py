@@ -1,4 +1,4 @@
-"""How `buildwidget.history.plots` draws: what is to be seen (`views`), and two ways to draw it (`vega`, `mpl`).
+"""How `buildwidget.history.plots` draws: what is seen (`views`, `timeline`), and two ways to draw it (`vega`, `mpl`).
 
 A view is a frame and its words, and knows nothing of a library. So both libraries show the same.
 """

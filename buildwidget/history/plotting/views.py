@@ -14,9 +14,10 @@ from ..analysis import KINDS, Tables
 from .look import LIFECYCLE, STATUS_WORDS, count_of, date_words, duration_words, time_words
 
 __all__ = [
-    "MOST_BARS",
     "MOST_ROWS",
+    "TIME",
     "Burnup",
+    "Chosen",
     "CycleTime",
     "Flow",
     "Forecast",
@@ -25,18 +26,18 @@ __all__ = [
     "Timeline",
     "View",
     "burnup",
+    "chosen_of",
     "cumulative_flow",
     "cycle_time",
     "forecast",
-    "timeline",
+    "kinds_linked",
 ]
 
 _pd: Any = pd  # it does not type its functions in full
-Frame: TypeAlias = Any  # a pd.DataFrame
+Frame: TypeAlias = Any  # a pandas.DataFrame
 Moment: TypeAlias = Any  # a pandas.Timestamp
 
 MOST_ROWS: Final = 1_000  # of one chart; altair raises at 5,000
-MOST_BARS: Final = 60
 _SLOWEST: Final = 200  # dots that are kept whatever else is left out
 _LOG_FROM: Final = 50  # a larger ratio is shown on a log scale
 _BINS: Final = 36
@@ -45,11 +46,7 @@ _STEPS: Final = (
     *(1, 2, 5, 10, 15, 30, *(one * _MINUTE for one in (1, 2, 5, 10, 15, 30))),
     *(*(one * _HOUR for one in (1, 2, 3, 6, 12)), *(one * _DAY for one in (1, 2, 7, 14, 28))),
 )
-_ENDED: Final = ("completed", "error", "skipped", "cancelled")
-_URGENT: Final = ("error", "blocked", "in_progress", "paused")
-_TO_COME: Final = ("not_started", "blocked", "paused", "unknown")
-_NOT_BEGUN: Final = ("not_started", "skipped", "cancelled", "unknown")
-_TIME: Final = "datetime64[us, UTC]"
+TIME: Final = "datetime64[us, UTC]"
 
 
 @dataclass(slots=True)
@@ -177,7 +174,7 @@ def burnup(t: Tables, *, kind: str | None, session_id: str | None, forecast: boo
     **options
         Of the forecast.
     """
-    chosen = _chosen(t, kind, session_id)
+    chosen = chosen_of(t, kind, session_id)
     frame = _plain(thin(_of_one(analysis.burnup(t, kind=chosen.kind, session_id=chosen.session))))
     view = Burnup("Burn-up", chosen.notes, frame, noun=chosen.kind)
     if frame.empty:
@@ -214,7 +211,7 @@ def burnup(t: Tables, *, kind: str | None, session_id: str | None, forecast: boo
     return view
 
 
-def _add_cone(t: Tables, view: Burnup, chosen: _Chosen, options: dict[str, Any]) -> None:
+def _add_cone(t: Tables, view: Burnup, chosen: Chosen, options: dict[str, Any]) -> None:
     frame = view.data
     found = forecasting.forecast(t, kind=chosen.kind, session_id=chosen.session, **options)
     if not found.known:
@@ -239,7 +236,7 @@ def cumulative_flow(t: Tables, *, kind: str | None, session_id: str | None, aspe
     aspect
         Width and height of the area to draw in, in pixels: what a name fits into depends on it.
     """
-    chosen = _chosen(t, kind, session_id)
+    chosen = chosen_of(t, kind, session_id)
     found = analysis.cumulative_flow(t, kind=chosen.kind, session_id=chosen.session)
     frame = _plain(thin(_of_one(found)))
     statuses = [name for name in LIFECYCLE if name in frame.columns and frame[name].any()]
@@ -288,162 +285,9 @@ def _places(frame: Frame, statuses: list[str], aspect: tuple[float, float]) -> F
     return _pd.DataFrame(rows, columns=["status", "ts", "at", "words"])
 
 
-def timeline(t: Tables, *, kind: str | None, session_id: str | None) -> Timeline:
-    """A bar for each item that was begun: from its start to its end, or to now. Features are below their components."""
-    chosen = _chosen(t, kind, session_id, linked=True)
-    noun = chosen.kind
-    found = _begun(t, chosen, noun)
-    above = _begun(t, chosen, "component") if noun == "feature" else found.iloc[:0]
-    _keep_the_longer_path(found, above)
-    items = found[found["begun"]].drop(columns="begun").reset_index(drop=True)
-    waiting = int((~found["begun"] & found["status"].isin(_TO_COME)).sum())
-    view = Timeline("Timeline", chosen.notes, _in_rows(Timeline(""), items.iloc[:0], {}), noun=noun)
-    if items.empty:
-        view.empty = f"No {noun} has been started yet." if waiting else chosen.nothing
-        return view
-    total = len(items)
-    first, last = items["started"].min(), items["ended"].max()
-    if first == last:
-        view.empty = f"When the {total:,} {noun}s were worked on is not known: all were over when they were first seen."
-        if total == 1 or items["running"].any():
-            view.empty = (
-                f"The only time that is known is {last:%H:%M}, {date_words(last, last)} (UTC): nothing to draw yet."
-            )
-        return view
-    if total > MOST_BARS:
-        items = _most_relevant(items)
-        view.notes.append(
-            f"{MOST_BARS} of {total:,} {noun}s are shown: those under way or stuck first, then the critical path, then "
-            f"the longest. {total - MOST_BARS:,} are left out."
-        )
-    if waiting:
-        view.notes.append(f"{count_of(waiting, noun)} not started.")
-    path = _pd.concat([one[one["critical"]] for one in (found, above)])
-    if path["begun"].any():
-        named = count_of(len(path), str(path["kind"].iloc[0]))
-        said = f"Outlined: the critical path, {named} that decide how long it takes"
-        left = int((~path["begun"]).sum())
-        view.notes.insert(0, f"{said}; {left:,} of them still to begin." if left else f"{said}.")
-    heads: dict[str, Any] = {str(row["item_id"]): row for _, row in above.iterrows()}
-    view.data = _in_rows(view, items, heads)
-    view.statuses = [name for name in LIFECYCLE if (view.data["status"] == name).any()]
-    view.now = t.present_ts if view.data["running"].any() else None
-    view.least = (last - first).total_seconds() / 3600 / 250
-    view.days = date_words(first, last)
-    view.title = f"Timeline: {count_of(total, noun)} in {duration_words((last - first).total_seconds())}"
-    return view
-
-
-def _keep_the_longer_path(found: Any, above: Any) -> None:
-    """Where both the features and their components have a critical path, show that which takes longer."""
-    paths = [frame["hours"].where(frame["critical"]).sum() for frame in (found, above)]
-    if all(paths):
-        (found if paths[0] < paths[1] else above)["critical"] = False
-
-
-def _begun(t: Tables, chosen: _Chosen, kind: str) -> Frame:
-    """The items of a kind, when they were begun, if they were, and when they ended."""
-    items: Any = t.items
-    items = items[(items["kind"] == kind) & (items["session_id"] == chosen.session)]
-    moves: Any = t.transitions
-    moves = moves[(moves["kind"] == kind) & (moves["session_id"] == chosen.session)]
-    after = moves["to_status"].astype(object)
-    moves = moves[after.ne(moves["from_status"].astype(object)) & after.notna()]
-    ids, after = moves["item_id"].astype(object), moves["to_status"].astype(object)
-    first: Any = moves["ts"][after == "in_progress"].groupby(ids).min()
-    last: Any = moves["ts"].groupby(ids).max()
-    names: Any = items["item_id"].astype(object).reset_index(drop=True)
-    found: Any = _pd.DataFrame(
-        {
-            "item_id": names,
-            "name": items["name"].astype(object).reset_index(drop=True).fillna(names),
-            "kind": kind,
-            "group": items["parent_id"].astype(object).to_numpy(),
-            "status": items["status"].astype(object).to_numpy(),
-        }
-    )
-    found["ended"] = _times(names, last)
-    found["started"] = _times(names, first)
-    over = found["status"].isin(_ENDED)
-    for said in (items["started_at"].reset_index(drop=True), found["ended"] - items["actual"].reset_index(drop=True)):
-        found["started"] = found["started"].fillna(said.astype(_TIME).where(said.isna() | (said <= found["ended"])))
-    # Of the others nobody saw a start: a mark at their end.
-    seen = found["started"].notna()
-    found["started"] = found["started"].where(seen | ~found["status"].isin(["completed", "error"]), found["ended"])
-    found["ended"] = found["ended"].where(over, t.present_ts)
-    found["running"] = ~over
-    found["begun"] = found["started"].notna() & ~found["status"].isin(_NOT_BEGUN)
-    found["hours"] = ((found["ended"] - found["started"]).dt.total_seconds() / 3600).where(seen)
-    found["critical"] = False
-    if kind in _linked(t, chosen.session):
-        path: Any = analysis.critical_path(t, kind=kind, session_id=chosen.session)
-        found["critical"] = names.isin(path["item_id"].astype(object))
-    return found.sort_values(["started", "item_id"], kind="stable", ignore_index=True)
-
-
-def _times(names: Any, known: Any) -> Any:
-    return _pd.Series(known.reindex(names).to_numpy(), dtype="datetime64[us, UTC]")
-
-
-def _linked(t: Tables, session: str | None) -> list[str]:
-    """The kinds with dependencies between them."""
-    edges: Any = t.dependencies
-    there = set(edges["kind"][(edges["session_id"] == session) & edges["known"].fillna(value=False)].astype(object))
-    return [kind for kind in KINDS if kind in there]
-
-
-def _most_relevant(items: Frame) -> Frame:
-    rank = _pd.DataFrame(
-        {"calm": ~items["status"].isin(_URGENT), "slack": ~items["critical"], "short": -items["hours"]}
-    )
-    kept = rank.sort_values(["calm", "slack", "short"], kind="stable").index[:MOST_BARS]
-    return items.loc[kept.sort_values()].reset_index(drop=True)
-
-
-def _in_rows(view: Timeline, items: Frame, heads: dict[str, Any]) -> Frame:
-    """The bars in the order of the chart, with the names at the left; a group's name is above its bars."""
-    groups = items["group"].fillna("").unique().tolist()
-    bars: list[Frame] = []
-    for group in groups:  # by their first start, as the items are
-        rows = items[items["group"].fillna("") == group]
-        if 1 < len(groups) < len(items) or group in heads:
-            head = heads.get(group)
-            name = str(group) or "(no group)"
-            if head is not None:
-                name = str(head["name"])
-                if head["begun"]:
-                    bars.append(
-                        head.drop("begun")
-                        .to_frame()
-                        .T.assign(item_id=group, group=group, row=len(view.rows), head=True)
-                    )
-            view.heads.add(len(view.rows))
-            view.rows.append(name)
-        bars.append(rows.assign(row=len(view.rows) + np.arange(len(rows)), head=False))
-        view.rows += rows["name"].tolist()
-    made = _pd.concat(bars, ignore_index=True) if bars else items.assign(row=0, head=False)
-    types = dict.fromkeys(("running", "critical", "head"), "bool") | dict.fromkeys(("started", "ended"), _TIME)
-    made = made.astype({**types, "row": "int64", "hours": "float64"})
-    made["group"] = made["group"].astype(object).fillna("")
-    made["words"] = [
-        ", ".join(
-            part
-            for part in (
-                "" if status == "completed" else STATUS_WORDS[status],
-                "" if np.isnan(hours) else duration_words(hours * 3600),
-            )
-            if part
-        )
-        for status, hours in zip(made["status"], made["hours"], strict=True)
-    ]
-    texts = ("item_id", "name", "kind", "group", "status", "words")
-    columns = ["row", "item_id", "name", "kind", "group", "head", "status", "started", "ended", "running", "hours"]
-    return made.astype(dict.fromkeys(texts, "str"))[[*columns, "critical", "words"]]
-
-
 def cycle_time(t: Tables, *, kind: str | None, session_id: str | None) -> CycleTime:
     """How long each completed item took, by when it was completed."""
-    chosen = _chosen(t, kind, session_id)
+    chosen = chosen_of(t, kind, session_id)
     frame = _of_one(analysis.cycle_time(t, kind=chosen.kind, session_id=chosen.session))
     unseen = int(frame["cycle_time"].isna().sum())
     frame = frame[frame["cycle_time"].notna()]
@@ -509,9 +353,9 @@ def _unit_of(hours: float) -> tuple[str, float]:
 
 def forecast(t: Tables, *, kind: str | None, session_id: str | None, **options: Any) -> Forecast:
     """When the build may end, as shares of the simulated runs."""
-    chosen = _chosen(t, kind, session_id)
+    chosen = chosen_of(t, kind, session_id)
     data = _pd.DataFrame({"from": [], "to": [], "share": [], "inside": []})
-    view = Forecast("Forecast", chosen.notes, data.astype({"from": _TIME, "to": _TIME, "share": float, "inside": bool}))
+    view = Forecast("Forecast", chosen.notes, data.astype({"from": TIME, "to": TIME, "share": float, "inside": bool}))
     if not chosen.session:
         view.empty = chosen.nothing
         return view
@@ -557,7 +401,7 @@ def _bins(samples: NDArray[Any]) -> tuple[NDArray[Any], int]:
 
 
 @dataclass(slots=True)
-class _Chosen:
+class Chosen:
     """Which items of which project a chart shows."""
 
     kind: str
@@ -566,7 +410,7 @@ class _Chosen:
     nothing: str  # what to say if there are none
 
 
-def _chosen(t: Tables, kind: str | None, session_id: str | None, *, linked: bool = False) -> _Chosen:
+def chosen_of(t: Tables, kind: str | None, session_id: str | None, *, linked: bool = False) -> Chosen:
     """One project, the newest if none is named; one kind of items, the first of `KINDS` that it has if none is named.
 
     ``linked``: better the first kind that has dependencies, as the critical path takes it.
@@ -589,13 +433,20 @@ def _chosen(t: Tables, kind: str | None, session_id: str | None, *, linked: bool
     here = changes["kind"][changes["session_id"] == session_id].unique()
     there = {str(name) for name in here}
     if kind is None:
-        kinds = [*(_linked(t, session_id) if linked else ()), *KINDS]
+        kinds = [*(kinds_linked(t, session_id) if linked else ()), *KINDS]
         kind = next((name for name in kinds if name in there), KINDS[0])
     nothing = f"There are no {kind}s in this history yet." if names else "There is no build in this history yet."
-    return _Chosen(kind, session_id, notes, nothing)
+    return Chosen(kind, session_id, notes, nothing)
 
 
-def _names(t: Tables, chosen: _Chosen) -> dict[str, str]:
+def kinds_linked(t: Tables, session: str | None) -> list[str]:
+    """The kinds with dependencies between them."""
+    edges: Any = t.dependencies
+    there = set(edges["kind"][(edges["session_id"] == session) & edges["known"].fillna(value=False)].astype(object))
+    return [kind for kind in KINDS if kind in there]
+
+
+def _names(t: Tables, chosen: Chosen) -> dict[str, str]:
     items: Any = t.items
     items = items[(items["kind"] == chosen.kind) & (items["session_id"] == chosen.session) & items["name"].notna()]
     return dict(zip(items["item_id"].astype(object), items["name"].astype(object), strict=True))
@@ -624,7 +475,7 @@ def thin(frame: Frame, most: int = MOST_ROWS) -> Frame:
     The values are steps that hold until the next row, so what is left out are moments, never a level that lasts. Of the
     rows of one millisecond only the last is kept: browsers know no shorter time, and would add them up in a stack.
     """
-    ts = frame["ts"].astype(_TIME).astype("int64").to_numpy() // 1_000
+    ts = frame["ts"].astype(TIME).astype("int64").to_numpy() // 1_000
     if len(frame) <= most and len(np.unique(ts)) == len(ts):
         return frame
     if len(np.unique(ts)) <= most:
