@@ -30,7 +30,7 @@ from weakref import WeakSet
 
 from . import events as ev
 from . import formats, publish
-from ._watch.files import Torn, as_text, open_file, read_file
+from ._watch.files import MAYBE_TORN, Torn, as_text, open_file, read_file
 from ._watch.pending import FileChange
 from ._watch.retry import Retry
 from ._watch.source import ChangeSource
@@ -50,7 +50,6 @@ logger = logging.getLogger("buildwidget.session")
 
 GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
-_MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})  # what a half-written file can look like
 
 
 class BuildSession:
@@ -565,7 +564,7 @@ class BuildSession:
             forget = shape is not None or self._merge.failed(name)
             return (None if forget else _NOTHING, gone if live or is_context(path) else None, None)
         except (Torn, CheckpointError, OSError) as error:
-            if isinstance(error, Torn) or getattr(error, "code", None) in _MAYBE_TORN:
+            if isinstance(error, Torn) or getattr(error, "code", None) in MAYBE_TORN:
                 delay = self._retry.failed(path, time.monotonic(), self._fingerprint(path))
                 if delay is not None:
                     self._source.put_back(change, delay)

@@ -25,7 +25,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from ._watch.files import BASE, Torn, is_wanted, open_file, read_file
+from ._watch.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file
 from ._watch.host import Host
 from ._watch.pending import FileChange
 from ._watch.retry import Retry
@@ -53,7 +53,6 @@ _CHECKPOINTS = f"{BASE}/checkpoints"
 _CONTEXT = f"{BASE}/context"
 _STAMP = re.compile(r"_(\d{8}_\d{6}(?:_\d{1,6})?)\.json$")
 _MAX_BYTES = 32 << 20
-_MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
 _QUIET_NS = 20_000_000
 _READ_PATIENCE = 0.1  # seconds that a reading call, which blocks its caller, waits for a writer
 _START_PATIENCE = 30.0
@@ -213,7 +212,7 @@ class FileWatcher:
             except Torn:
                 error = CheckpointError(rel, "is being written all the time; try again", code="unreadable")
             except CheckpointError as found:
-                if found.code not in _MAYBE_TORN:
+                if found.code not in MAYBE_TORN:
                     raise
                 error = found
             if time.monotonic() >= deadline:
@@ -268,7 +267,7 @@ class FileWatcher:
         except FileNotFoundError:
             return None  # its deletion is on its way
         except (Torn, CheckpointError, OSError) as error:
-            if isinstance(error, Torn) or getattr(error, "code", "") in _MAYBE_TORN:
+            if isinstance(error, Torn) or getattr(error, "code", "") in MAYBE_TORN:
                 delay = self._retry.failed(path, time.monotonic(), fingerprint)
                 if delay is not None:
                     source.put_back(change, delay)

@@ -8,10 +8,23 @@ from pathlib import Path
 
 from ..formats.record import CheckpointError
 
-__all__ = ["BASE", "MAX_DEPTH", "Torn", "as_text", "describe_kind", "is_inside", "is_wanted", "open_file", "read_file"]
+__all__ = [
+    "BASE",
+    "MAX_DEPTH",
+    "MAYBE_TORN",
+    "Torn",
+    "as_text",
+    "describe_kind",
+    "is_inside",
+    "is_wanted",
+    "open_file",
+    "read_file",
+]
 
 #: The folder of a project that BuildRunner writes to.
 BASE = ".buildrunner"
+#: Codes of `CheckpointError` that a half-written file can have.
+MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
 #: How many folders deep below it files are looked for.
 MAX_DEPTH = 8
 

@@ -31,7 +31,6 @@ __all__ = [
     "Pool",
     "Texts",
     "compact",
-    "concat",
     "empty",
     "micros",
     "of",
@@ -258,20 +257,3 @@ def of(kind: str, values: Sequence[Any]) -> Column:
 def empty(kinds: Mapping[str, str]) -> dict[str, Column]:
     """A table without rows."""
     return {name: of(kind, []) for name, kind in kinds.items()}
-
-
-def concat(parts: Sequence[Column]) -> Column:
-    """Columns of one kind, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    kind = parts[0].kind
-    if parts[0].texts is None:
-        return Column(kind, np.concatenate([part.data for part in parts]))
-    texts = sorted({text for part in parts for text in part.texts or ()})
-    places = {text: at for at, text in enumerate(texts)}
-    small = _smallest(len(texts))
-    data = [
-        np.array([*(places[text] for text in part.texts or ()), -1], dtype=small)[part.data]  # -1 takes the last
-        for part in parts
-    ]
-    return Column(kind, np.concatenate(data), texts)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Final
 
-from .._watch.files import Torn, as_text, read_file
+from .._watch.files import MAYBE_TORN, Torn, as_text, read_file
 from ..formats import MAX_BYTES, CheckpointError
 from ._scan import Root, is_plain_folder
 from ._store import Stamp, Store
@@ -21,7 +21,6 @@ __all__ = ["PIECE", "is_plain", "read_files"]
 PIECE: Final = 100  # files that are read before they are parsed: what was read last is still near
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TRIES: Final = 20
-_MAYBE_TORN: Final = frozenset({"empty", "not_json", "not_utf8"})
 
 
 def is_plain(root: Root, path: str) -> bool:
@@ -127,7 +126,7 @@ def _read_carefully(store: Store, root: int, path: str) -> bool:
         if store.add(root, name, data, stamp, plain=False):
             return True
         young = time.time() - stat.st_mtime < 2
-        if not young or store.warnings[-1][2] not in _MAYBE_TORN or attempt == _TRIES - 1:
+        if not young or store.warnings[-1][2] not in MAYBE_TORN or attempt == _TRIES - 1:
             return False
         del store.warnings[before:]  # it may be half written: once more
         time.sleep(0.02)
