@@ -9,8 +9,10 @@ The names below are imported when they are first used, so that ``import buildwid
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from ._lazy import lazy_exports
+from ._version import __version__
 
 if TYPE_CHECKING:
     from .compat import (
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
         get_checkpoint_summary,
         parse_checkpoint,
     )
-    from .formats.record import CheckpointError
+    from .errors import BuildwidgetError, CheckpointError
     from .history import read_history
     from .server import serve
     from .session import BuildSession
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BuildSession",
     "BuildWidget",
+    "BuildwidgetError",
     "CheckpointError",
     "FileWatcher",
     "__version__",
@@ -47,12 +50,11 @@ __all__ = [
     "watch",
 ]
 
-__version__ = "0.1.0"
-
 _HOMES: Final = {
     "BuildSession": "session",
     "BuildWidget": "widget",
-    "CheckpointError": "formats.record",
+    "BuildwidgetError": "errors",
+    "CheckpointError": "errors",
     "FileWatcher": "watcher",
     "calculate_completion_percentage": "compat",
     "create_file_watcher_with_websocket": "compat",
@@ -69,17 +71,7 @@ _HOMES: Final = {
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value  # from now on an ordinary attribute
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -118,8 +118,9 @@ def demo(
       buildwidget demo growth --duration 30   one whose scope grows, in 30 seconds
       buildwidget demo --instant --out shop   all files of a finished build, at once
     """
-    from .demo.runner import DemoError, prepare, write_instant
+    from .demo.runner import prepare, write_instant
     from .demo.world import Scenario
+    from .errors import DemoError
 
     folder = out or Path("buildwidget-demo")
     try:
@@ -300,7 +301,8 @@ def serve(
       buildwidget serve ~/shop ~/blog --port 0       two projects, at any free port
       BUILDWIDGET_TOKEN=... buildwidget serve --host 0.0.0.0 --allow-host builds.example.org
     """
-    from .server import OptionsError, ServerOptions, read_token, run, session_ids
+    from .errors import OptionsError
+    from .server import ServerOptions, read_token, run, session_ids
 
     if log_level not in {"debug", "info", "warning", "error"}:
         _fail(f"there is no log level {log_level!r}; choose debug, info, warning or error", USAGE)
@@ -383,7 +385,8 @@ def run(
     if to is not None:
         result = run_command(command, ServerSink(to, label, token=token, session=session, warn=tell), use_pty=use_pty)
     else:
-        from .server import OptionsError, serve
+        from .errors import OptionsError
+        from .server import serve
         from .session import BuildSession
 
         build = BuildSession(_project(project)).open()
@@ -571,7 +574,7 @@ def _feed(place: str, token: str | None, **options: Any) -> Feed:
 
 def _guarded(call: Callable[..., T], *args: Any, **options: Any) -> T:
     """What it gives, or the exit code for what is wrong with a server."""
-    from .client import ClientError
+    from .errors import ClientError
 
     try:
         return call(*args, **options)
@@ -626,7 +629,8 @@ def parse(
     """
     import json
 
-    from .compat import CheckpointError, parse_checkpoint
+    from .compat import parse_checkpoint
+    from .errors import CheckpointError
 
     try:
         said = parse_checkpoint(file)
@@ -736,7 +740,7 @@ def history(
     \b
     Exit codes: 0, 1 it cannot be read or written, 2 usage, 3 no build there.
     """
-    from .history._tables import TABLES
+    from .history.tables import TABLES
 
     if table not in TABLES:
         _fail(f"there is no table {table!r}; there are {', '.join(TABLES)}", USAGE)
@@ -752,7 +756,7 @@ def history(
         _show([(name, build.arrow(name).num_rows, ", ".join(TABLES[name])) for name in TABLES], "table rows columns")
         return
 
-    from .history._export import described, replacing, selected, write
+    from .history.export import described, replacing, selected, write
 
     try:
         found = described(build, table) if binary else build.arrow(table)
@@ -814,7 +818,7 @@ def diff(
     from .history.analysis import diff as compare
 
     if all(there):
-        from .history._export import two_files
+        from .history.export import two_files
 
         tables, problem = two_files(*files)
         if problem:
@@ -868,8 +872,8 @@ def _checkpoint(text: str) -> str | int:
 
 def _history(path: str, *, git: bool = False, cache: bool = True) -> Any:
     """The `History` of the builds at a path, or a clear word why there is nothing."""
+    from .errors import GitError, NotAGitRepositoryError
     from .history import read_history
-    from .history._git import GitError, NotAGitRepositoryError
 
     if not any(magic in path for magic in "*?["):
         _project(Path(path))

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from .formats import MAX_BYTES, CheckpointError, Record, read
+from .errors import CheckpointError
+from .formats import MAX_BYTES, Record, read
 from .formats.decode import decode_object
 from .formats.values import Reader, utc_of
 from .progress import calculate_completion_percentage, item_stats

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from . import events as ev
-from .client import ClientError, connect_sync, list_sessions, publish
-from .client._core import Place
+from .client import Place, connect_sync, list_sessions, publish
+from .errors import ClientError
 from .model import BuildStatus, State
 from .session import BuildSession
 from .terminal_view.pulse import Pulse

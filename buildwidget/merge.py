@@ -26,6 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from . import progress as pg
+from .errors import PublishError
 from .formats.record import Record, Shape, Tally
 from .model import (
     BuildStatus,
@@ -40,7 +41,7 @@ from .model import (
     Session,
     Status,
 )
-from .publish import ItemNews, PublishError
+from .publish import ItemNews
 from .state import CHECKPOINT_WINDOW, KINDS, WARNING_WINDOW, Delta, checkpoint_key
 
 __all__ = ["Merge"]

@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from . import events as ev
 from . import model
+from .errors import PublishError
 from .model import BuildStatus, Status
 from .progress import map_status, rounded
 from .state import KINDS, is_context
@@ -44,10 +45,6 @@ _BUILD_STATUS: Final = {
     Status.COMPLETED: BuildStatus.COMPLETED,
     Status.ERROR: BuildStatus.FAILED,
 }
-
-
-class PublishError(ValueError):
-    """A publication that cannot be taken. Nothing of the whole list was."""
 
 
 class ItemNews(msgspec.Struct, frozen=True):

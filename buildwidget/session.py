@@ -30,19 +30,20 @@ from weakref import WeakSet
 
 from . import events as ev
 from . import formats, publish
-from ._watch.files import MAYBE_TORN, Torn, as_text, open_file, read_file
-from ._watch.pending import FileChange
-from ._watch.retry import Retry
-from ._watch.source import ChangeSource
-from ._watch.still import StillSource
-from ._watch.tail import Tails
-from .formats.record import CheckpointError, Record
+from .errors import CheckpointError
+from .formats.record import Record
 from .formats.values import utc_of
 from .log import EventLog, Logged
 from .merge import Merge
 from .model import BuildStatus, BuildWarning, Progress, Runtime, State
+from .reading.files import MAYBE_TORN, Torn, as_text, open_file, read_file
+from .reading.retry import Retry
 from .state import BuildState, Delta, is_context
 from .terminal import Chunk, Terminal
+from .watching.pending import FileChange
+from .watching.source import ChangeSource
+from .watching.still import StillSource
+from .watching.tail import Tails
 
 __all__ = ["BuildSession"]
 

@@ -25,12 +25,12 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from ._watch.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file
-from ._watch.host import Host
-from ._watch.pending import FileChange
-from ._watch.retry import Retry
-from ._watch.source import ChangeSource
-from .formats.record import CheckpointError
+from .errors import CheckpointError
+from .reading.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file
+from .reading.retry import Retry
+from .watching.host import Host
+from .watching.pending import FileChange
+from .watching.source import ChangeSource
 
 __all__ = ["ChangeSource", "FileChange", "FileWatcher", "Retry", "Torn", "open_file", "read_file"]
 

@@ -66,7 +66,7 @@ build_front_end() {
 }
 
 install_package() {
-    key="$(hash_of pyproject.toml hatch_build.py buildwidget/__init__.py) $root $("$python" -V)"
+    key="$(hash_of pyproject.toml hatch_build.py buildwidget/_version.py) $root $("$python" -V)"
     if ! stamp_is package "$key"; then
         step "installing buildwidget (editable)" \
             "$python" -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .

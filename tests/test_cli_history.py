@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 from buildwidget.cli import app
 from buildwidget.demo import prepare, write_instant
 from buildwidget.history import read_history
-from buildwidget.history._export import described
-from buildwidget.history._tables import TABLES
+from buildwidget.history.export import described
+from buildwidget.history.tables import TABLES
 
 from .projects import Project, component
 

@@ -25,7 +25,7 @@ from buildwidget.history import History, _cache, read_history
 from buildwidget.history._columns import micros
 from buildwidget.history._scan import roots_of
 from buildwidget.history._store import Stamp, Store
-from buildwidget.history._tables import TABLES
+from buildwidget.history.tables import TABLES
 from buildwidget.session import BuildSession
 from tests.corpus import real_files
 from tests.projects import Project, component, until

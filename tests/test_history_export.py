@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from buildwidget.demo import prepare, write_instant
 from buildwidget.history import History, read_history
-from buildwidget.history._export import described, replacing, selected, two_files, write
-from buildwidget.history._tables import TABLES
 from buildwidget.history.analysis import diff
+from buildwidget.history.export import described, replacing, selected, two_files, write
+from buildwidget.history.tables import TABLES
 from buildwidget.model import Status
 
 from .projects import Project, component

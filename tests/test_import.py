@@ -54,7 +54,7 @@ def test_public_name_resolves(name: str) -> None:
 
 
 def test_a_public_thing_is_the_one_of_its_home() -> None:
-    from buildwidget.formats.record import CheckpointError
+    from buildwidget.errors import CheckpointError
     from buildwidget.session import BuildSession
 
     assert buildwidget.CheckpointError is CheckpointError

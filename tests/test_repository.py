@@ -284,7 +284,7 @@ def test_notebooks_have_no_outputs() -> None:
 
 def test_one_version() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert settings["tool"]["hatch"]["version"]["path"] == "buildwidget/__init__.py"
+    assert settings["tool"]["hatch"]["version"]["path"] == "buildwidget/_version.py"
     assert re.search(
         rf"^## \[?{re.escape(buildwidget.__version__)}\]?", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
     )

@@ -12,11 +12,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "buildwidget"
 
 # From the ground up. Rooms in one row are neighbours: they do not import each other.
 FLOORS = [
-    ["model"],
+    ["errors", "model"],
     ["progress", "events"],
     ["state"],
+    ["reading"],
     ["formats", "publish"],
     ["merge"],
+    ["watching"],
     ["watcher"],
     ["log", "terminal"],
     ["session"],
@@ -28,8 +30,8 @@ FLOORS = [
     ["cli"],
     ["__main__"],
 ]
-# Where the insides of a room have a folder of their own.
-INSIDES = {"_watch": "watcher"}
+# The package's own helpers, which every room may use.
+COMMON = {"_lazy", "_version"}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # Names that a lower room hands on from a higher one, imported only when somebody asks for them.
@@ -46,7 +48,7 @@ ONLY_IN = {
     "altair": {"history"},
     "matplotlib": {"history"},
     "tqdm": {"history"},
-    "watchfiles": {"watcher"},
+    "watchfiles": {"watching"},
     "anywidget": {"widget"},
     "ipywidgets": {"widget"},
     "traitlets": {"widget"},
@@ -62,7 +64,7 @@ ONLY_IN = {
 }
 
 # The pure core is given times, ids and bytes; it looks nothing up itself.
-PURE = {"model", "progress", "events", "state", "merge", "publish", "terminal"}
+PURE = {"errors", "model", "progress", "events", "state", "merge", "publish", "terminal"}
 IMPURE = {
     *("anyio", "asyncio", "glob", "io", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil", "signal"),
     *("sniffio", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid"),
@@ -102,7 +104,9 @@ def imports_of(module: str, path: Path, source: str | None = None) -> list[Impor
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
             # `from . import model` names a module; `from .model import X` a thing inside one
+            private = [alias.name for alias in node.names if is_private(alias.name)]
             targets = [f"{base}.{alias.name}" for alias in node.names] if base == "buildwidget" else [base]
+            targets += [f"{base}.{name}" for name in private if base.startswith("buildwidget.")]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args:
             if isinstance(node.args[0], ast.Constant):
                 name = str(node.args[0].value)
@@ -125,7 +129,16 @@ def imports_of(module: str, path: Path, source: str | None = None) -> list[Impor
 def room_of(module: str) -> str:
     """'formats' of 'buildwidget.formats.record'; '' of the package itself."""
     room = module.split(".")[1] if "." in module else ""
-    return INSIDES.get(room, room)
+    return "" if room in COMMON else room
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def private_part(target: str) -> str | None:
+    """'_core' of 'buildwidget.client._core.Core'; None if every part is public."""
+    return next((part for part in target.split(".")[1:] if is_private(part)), None)
 
 
 def faults(imports: list[Import]) -> list[str]:
@@ -140,6 +153,8 @@ def faults(imports: list[Import]) -> list[str]:
                 continue
             if other not in FLOOR:
                 found.append(f"{one}, which is no room")
+            elif private_part(one.target):
+                found.append(f"{one}: {private_part(one.target)} is private to {other}")
             elif FLOOR[other] >= FLOOR[room] and not (one.lazy and (one.module, other) in LAZY_UPWARDS):
                 found.append(f"{one}: {other} is not below {room}")
         elif one.typing:
@@ -184,6 +199,9 @@ def test_imports_go_downwards(module: str, path: Path) -> None:
         ("buildwidget.formats.record", "from ..merge import merge"),
         ("buildwidget.formats.record", "from .. import merge"),
         ("buildwidget.watcher", "from .compat import f"),
+        ("buildwidget.feeds", "from .client._core import Core"),
+        ("buildwidget.feeds", "def f():\n    import buildwidget.client._core"),
+        ("buildwidget.server.hub", "from ..log import _Row"),
     ],
 )
 def test_the_check_sees_a_wrong_import(module: str, source: str) -> None:
@@ -198,6 +216,8 @@ def test_the_check_sees_a_wrong_import(module: str, source: str) -> None:
         ("buildwidget.widget.widget", "if TYPE_CHECKING:\n    import pandas as pd"),
         ("buildwidget.watcher", "def __getattr__(name):\n    from .compat import f"),
         ("buildwidget.cli", "from . import __version__"),
+        ("buildwidget.cli", "from ._version import __version__"),
+        ("buildwidget.client.sync", "from ._core import Core"),
     ],
 )
 def test_the_check_lets_a_right_import_be(module: str, source: str) -> None:

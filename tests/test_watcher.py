@@ -18,12 +18,12 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildwidget._watch import source as source_module
-from buildwidget._watch.files import is_wanted
-from buildwidget._watch.notify import Sleeper, on_network
-from buildwidget._watch.pending import Pending
-from buildwidget.formats.record import CheckpointError
+from buildwidget.errors import CheckpointError
+from buildwidget.reading.files import is_wanted
 from buildwidget.watcher import ChangeSource, FileChange, FileWatcher, Retry, Torn, open_file, read_file
+from buildwidget.watching import source as source_module
+from buildwidget.watching.notify import Sleeper, on_network
+from buildwidget.watching.pending import Pending
 
 from .watching import BASE, DEADLINE, WAYS, Reader, reading, write
 

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from ._core import AuthError, ClientError, ConnectionFailedError, NoSuchSessionError
+from ..errors import AuthError, ClientError, ConnectionFailedError, NoSuchSessionError
+from ._core import Place
 from ._shells import Stream, SyncStream, apublish, connect, connect_sync, list_sessions, publish
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ClientError",
     "ConnectionFailedError",
     "NoSuchSessionError",
+    "Place",
     "Stream",
     "SyncStream",
     "apublish",

@@ -15,15 +15,12 @@ import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from .. import events as ev
+from ..errors import AuthError, ClientError, ConnectionFailedError, NoSuchSessionError
 from ..model import State
 from ..state import BuildState
 
 __all__ = [
-    "AuthError",
-    "ClientError",
-    "ConnectionFailedError",
     "Core",
-    "NoSuchSessionError",
     "Place",
     "post",
     "sessions",
@@ -32,22 +29,6 @@ __all__ = [
 STREAM: Final = "/api/build/stream/"
 FIRST_PAUSE: Final = 0.25  # seconds
 MAX_ANSWER: Final = 64 * 2**20  # bytes of an HTTP answer
-
-
-class ClientError(Exception):
-    """Something is wrong with a server or the way to it. The text says what to do."""
-
-
-class AuthError(ClientError):
-    """The server asks for another token, or does not take connections from here."""
-
-
-class NoSuchSessionError(ClientError):
-    """The server has no such session."""
-
-
-class ConnectionFailedError(ClientError):
-    """The server cannot be reached, or speaks another language."""
 
 
 class Place(msgspec.Struct, frozen=True):

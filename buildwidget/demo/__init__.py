@@ -11,8 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ..errors import DemoError
 from .model import Simulation
-from .runner import DemoError, DemoRunner, prepare, write_instant
+from .runner import DemoRunner, prepare, write_instant
 from .world import Scenario, Step, Write
 
 __all__ = [

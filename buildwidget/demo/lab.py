@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .runner import DemoError
+from ..errors import DemoError
 
 __all__ = ["DemoLab", "notebook_source"]
 

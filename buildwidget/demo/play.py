@@ -13,12 +13,13 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from ..errors import DemoError
 from ..interrupt import Interrupts
 from ..model import State
 from ..session import BuildSession
 from ..terminal_view import is_plain, milestones, show_live
 from .lab import DemoLab, notebook_source
-from .runner import DemoError, DemoRunner, prepare
+from .runner import DemoRunner, prepare
 from .world import Scenario
 
 __all__ = ["DemoOptions", "play"]

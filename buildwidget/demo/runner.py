@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from ..errors import DemoError
 from .files import ROOT
 from .model import Simulation
 from .world import Scenario, Step, Write
 
-__all__ = ["SECONDS_PER_MINUTE", "DemoError", "DemoRunner", "prepare", "write_instant"]
+__all__ = ["SECONDS_PER_MINUTE", "DemoRunner", "prepare", "write_instant"]
 
 logger = logging.getLogger("buildwidget.demo")
 
@@ -25,10 +26,6 @@ SECONDS_PER_MINUTE: Final = 0.25  # of a minute of the virtual clock, at speed 1
 MARKER: Final = ".buildwidget-demo"  # says that a folder is ours to empty
 PAUSE: Final = 0.004  # the longest pause between two chunks of one file, in seconds
 ENDED_AGO: Final = timedelta(minutes=4)
-
-
-class DemoError(Exception):
-    """The demo cannot run, and why; the text says what to do."""
 
 
 def prepare(folder: Path) -> Path:

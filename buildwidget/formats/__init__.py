@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..errors import CheckpointError
 from . import checkpoint, lock, orchestration, project, runtime, workflow
 from .decode import MAX_BYTES, decode_object
 from .memo import Memo
-from .record import CheckpointError, ItemWarning, Record, Shape, Tally
+from .record import ItemWarning, Record, Shape, Tally
 from .shapes import shape_of, shape_of_keys
 from .values import Reader
 

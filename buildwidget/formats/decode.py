@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from .record import CheckpointError
+from ..errors import CheckpointError
 from .values import is_dict
 
 __all__ = ["MAX_BYTES", "decode_object"]

@@ -18,7 +18,7 @@ from ..model import (
     TsSource,
 )
 
-__all__ = ["CheckpointError", "ItemWarning", "Record", "Shape", "Tally"]
+__all__ = ["ItemWarning", "Record", "Shape", "Tally"]
 
 
 class Shape(StrEnum):
@@ -33,27 +33,6 @@ class Shape(StrEnum):
     FEATURES = "features"  # H
     PLAN = "orchestration"  # H
     CURRENT_PHASE = "current_phase"  # H
-
-
-class CheckpointError(ValueError):
-    """A file cannot be read as what its name says.
-
-    Attributes
-    ----------
-    path : str
-        The file.
-    reason : str
-        What is wrong, in a sentence a person can act on.
-    place : str
-        Where in the file (``line 3, column 7``, ``$.components[2]``), or an empty string.
-    code : str
-        A short stable word: ``empty``, ``not_json``, ``not_object``, ``too_deep``, ``too_big``, ``not_utf8``,
-        ``wrong_shape``, ``unreadable``, ``not_a_file``, ``outside``.
-    """
-
-    def __init__(self, path: object, reason: str, place: str = "", code: str = "not_json") -> None:
-        self.path, self.reason, self.place, self.code = str(path), reason, place, code
-        super().__init__(f"{path}: {reason}" + (f" ({place})" if place else ""))
 
 
 class ItemWarning(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ import platformdirs
 import pyarrow as pa
 
 from .. import __version__
-from . import _tables
+from . import tables
 from ._columns import Column
 from ._scan import Root, plain_folders_of
 from ._store import Store
@@ -49,7 +49,7 @@ _MAGIC: Final = b"bwhist01"
 _YOUNG_NS: Final = 2_000_000_000
 _OLD: Final = 3600.0  # seconds after which a temporary file is nobody's
 _KINDS: Final = ("component", "feature")
-_FILES: Final = [*_tables.FILE, "mtime_ns", "inode", "done", "made", "plain"]
+_FILES: Final = [*tables.FILE, "mtime_ns", "inode", "done", "made", "plain"]
 
 
 def place_of(root: Root) -> Path:

@@ -22,13 +22,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Final, Self, TypeVar
 
-from .._watch.files import BASE, MAX_DEPTH, as_text
+from ..errors import GitError, NotAGitRepositoryError
 from ..formats import MAX_BYTES, shape_of
+from ..reading.files import BASE, MAX_DEPTH, as_text
 from ._read import PIECE, is_plain
 from ._scan import Root, is_plain_folder
 from ._store import Stamp, Store
 
-__all__ = ["GitError", "GitVersion", "NotAGitRepositoryError", "digest", "read_git", "versions"]
+__all__ = ["GitVersion", "digest", "read_git", "versions"]
 
 T = TypeVar("T")
 
@@ -53,14 +54,6 @@ _SET: Final = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",  # a git that does not know the line above cannot fetch either
 }
-
-
-class GitError(ValueError):
-    """The history of a repository cannot be read. The message says why, and what to do."""
-
-
-class NotAGitRepositoryError(GitError):
-    """The project is not in a git repository."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from . import (
     forecasting,
 )
 from ._columns import NONE
-from ._export import Exports
 from ._frames import BACKENDS, to_arrow, to_frame
 from ._git import digest, read_git
 from ._make import Maker
@@ -32,6 +31,7 @@ from ._plan import Plan
 from ._read import read_files, read_quickly
 from ._scan import Root, roots_of
 from ._store import Stamp, Store
+from .export import Exports
 
 if TYPE_CHECKING:
     import pyarrow as pa

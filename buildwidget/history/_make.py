@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .._watch.files import open_file
 from ..model import State
+from ..reading.files import open_file
 from ..terminal import Terminal
-from . import _tables
+from . import tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Column, Texts, compact, empty, micros, of
 from ._present import present_states
 from ._scan import Root, logs_of
@@ -47,12 +47,12 @@ class Maker:
         """
         made = self._kept.get(name)
         if made is None:
-            if name not in _tables.TABLES:
-                raise KeyError(f"there is no table {name!r}; there are {', '.join(_tables.TABLES)}")
+            if name not in tables.TABLES:
+                raise KeyError(f"there is no table {name!r}; there are {', '.join(tables.TABLES)}")
             self._store.derive()
             make = getattr(self, f"_make_{name}", None)
             made = make() if make is not None else self._make_items_of(ITEM_TABLES[name])
-            made = {column: made[column] for column in _tables.TABLES[name]}
+            made = {column: made[column] for column in tables.TABLES[name]}
             if name not in ITEM_TABLES:  # the big ones are not kept twice: a frame has all of it
                 self._kept[name] = made
         return made
@@ -79,7 +79,7 @@ class Maker:
     def _make_checkpoints(self) -> dict[str, Column]:
         store, order = self._store, self._order
         files = store.files
-        made = {name: files.take(name, order, all_used=not store.has_dropped) for name in (*_tables.FILE, "version")}
+        made = {name: files.take(name, order, all_used=not store.has_dropped) for name in (*tables.FILE, "version")}
         made["session_id"] = self._sessions_of(files.raw("root")[order])
         for kind in ("component", "feature", "task"):
             made[f"n_{kind}s"] = Column("count", store.items[kind].count()[order])
@@ -109,7 +109,7 @@ class Maker:
         rows = items.of_files(order).astype(np.intp)  # once, not for every column
         used = np.zeros(len(items.pool), dtype=bool)
         used[rows] = True
-        for name in _tables.OF_KIND[kind]:
+        for name in tables.OF_KIND[kind]:
             made[name] = items.pool.take(name, rows, all_used=bool(used.all()))
         return made
 
@@ -155,7 +155,7 @@ class Maker:
             row["first_seen"], row["last_changed"] = times.get(
                 (row["session_id"], row["kind"], row["item_id"]), (NONE, NONE)
             )
-        return {name: of(kind, [row[name] for row in rows]) for name, kind in _tables.TABLES["items"].items()}
+        return {name: of(kind, [row[name] for row in rows]) for name, kind in tables.TABLES["items"].items()}
 
     def _times_of_items(self) -> dict[tuple[str, str, str], tuple[int, int]]:
         """When an item was first seen, and when it changed last."""
@@ -183,7 +183,7 @@ class Maker:
                     for item in found
                     for other in dict.fromkeys(item.dependencies)
                 ]
-        kinds = _tables.TABLES["dependencies"]
+        kinds = tables.TABLES["dependencies"]
         return {name: of(kind, [row[at] for row in rows]) for at, (name, kind) in enumerate(kinds.items())}
 
     def _make_sessions(self) -> dict[str, Column]:
@@ -218,7 +218,7 @@ class Maker:
                     "n_warnings": warned.count(number),
                 }
             )
-        return {name: of(kind, [row[name] for row in rows]) for name, kind in _tables.TABLES["sessions"].items()}
+        return {name: of(kind, [row[name] for row in rows]) for name, kind in tables.TABLES["sessions"].items()}
 
     def _make_terminal(self) -> dict[str, Column]:
         rows: list[tuple[str, int, str, str, str]] = []
@@ -228,13 +228,13 @@ class Maker:
                 lines = _lines_of(home, path)
                 rows += [(home.session_id, first + at, text, kind, path) for at, (text, kind) in enumerate(lines)]
                 first += len(lines)
-        kinds = _tables.TABLES["terminal"]
+        kinds = tables.TABLES["terminal"]
         return {name: of(kind, [row[at] for row in rows]) for at, (name, kind) in enumerate(kinds.items())}
 
     def _make_warnings(self) -> dict[str, Column]:
         rows = sorted(self._store.warnings, key=lambda row: row[:3])
         if not rows:
-            return empty(_tables.TABLES["warnings"])
+            return empty(tables.TABLES["warnings"])
         names = [root.session_id for root in self._store.roots]
         return {
             "session_id": of("text", [names[row[0]] for row in rows]),

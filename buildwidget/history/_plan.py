@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from .._watch.files import as_text
+from ..reading.files import as_text
 from . import _cache
 from ._scan import Root, files_of, plain_folders_of
 from ._store import Store

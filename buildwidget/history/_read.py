@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Final
 
-from .._watch.files import MAYBE_TORN, Torn, as_text, read_file
-from ..formats import MAX_BYTES, CheckpointError
+from ..errors import CheckpointError
+from ..formats import MAX_BYTES
+from ..reading.files import MAYBE_TORN, Torn, as_text, read_file
 from ._scan import Root, is_plain_folder
 from ._store import Stamp, Store
 

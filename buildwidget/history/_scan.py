@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .._watch.files import BASE, MAX_DEPTH
 from ..formats import shape_of
+from ..reading.files import BASE, MAX_DEPTH
 
 __all__ = ["Root", "files_of", "is_plain_folder", "logs_of", "plain_folders_of", "roots_of"]
 

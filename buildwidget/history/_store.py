@@ -21,13 +21,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import CheckpointError, ItemWarning, Memo, Record, Shape, parse
+from ..errors import CheckpointError
+from ..formats import ItemWarning, Memo, Record, Shape, parse
 from ..formats.items import warn_of_cycles
 from ..formats.plain import PlainComponent, PlainFeature
 from ..formats.values import Reader, parse_time, utc_of
 from ..model import BuildStatus, Component, Feature, Phase, Status, Task
 from ..progress import build_status, map_status, rounded
-from . import _tables
+from . import tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Pool, micros
 from ._plain import (
     Head,
@@ -160,7 +161,7 @@ class Store:
         self.roots = list(roots)
         self.files = Pool(
             {
-                **_tables.FILE,
+                **tables.FILE,
                 "root": "count",
                 "version": "count",
                 "mtime_ns": "int",
@@ -171,10 +172,10 @@ class Store:
             }
         )
         self.items: dict[str, Items] = {
-            "component": Items(_tables.COMPONENT, "component_id"),
-            "feature": Items(_tables.FEATURE, "feature_id"),
-            "task": Items(_tables.TASK, "task_id"),
-            "phase": Items(_tables.PHASE, "phase_id"),
+            "component": Items(tables.COMPONENT, "component_id"),
+            "feature": Items(tables.FEATURE, "feature_id"),
+            "task": Items(tables.TASK, "task_id"),
+            "phase": Items(tables.PHASE, "phase_id"),
         }
         self.lists: list[tuple[str, ...]] = [()]
         self._lists: dict[object, int] = {(): 0, b"": 0, b"null": 0, b"[]": 0}

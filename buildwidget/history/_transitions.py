@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Phase, State, Status
-from . import _tables
+from . import tables
 from ._columns import NONE, STATUSES, Column, Texts, empty
 from ._store import Items, Store
 
@@ -82,7 +82,7 @@ def transitions(store: Store, order: Array, states: list[State]) -> dict[str, Co
     changes = _joined(parts)
     count = len(changes.ts)
     if not count:
-        return empty(_tables.TABLES["transitions"])
+        return empty(tables.TABLES["transitions"])
     texts = list(ids.places)
     rank = np.empty(len(texts), dtype=np.int64)
     rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))

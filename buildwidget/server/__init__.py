@@ -8,12 +8,14 @@ The names below are imported when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from .._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+    from ..errors import OptionsError, UnknownSessionError
     from ._fastapi import configure
     from .app import create_app
     from .broadcast import (
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
         broadcast_file_change,
         broadcast_terminal_output,
     )
-    from .config import OptionsError, ServerOptions, read_token, session_ids
+    from .config import ServerOptions, read_token, session_ids
     from .manager import ClientInfo, SessionManager
     from .run import LiveServer, run, serve
-    from .sessions import Sessions, UnknownSessionError
+    from .sessions import Sessions
 
     router: APIRouter
 
@@ -59,11 +61,11 @@ __all__ = [
 _HOMES: Final = {
     "ClientInfo": "manager",
     "LiveServer": "run",
-    "OptionsError": "config",
+    "OptionsError": ".errors",
     "ServerOptions": "config",
     "SessionManager": "manager",
     "Sessions": "sessions",
-    "UnknownSessionError": "sessions",
+    "UnknownSessionError": ".errors",
     "broadcast_build_progress": "broadcast",
     "broadcast_checkpoint_update": "broadcast",
     "broadcast_component_update": "broadcast",
@@ -81,19 +83,10 @@ _HOMES: Final = {
 """Public name → the module it lives in."""
 
 
-def __getattr__(name: str) -> Any:
-    if name == "router":  # needs FastAPI, and the sessions as they are configured when it is first used
-        from ._fastapi import make_router
+def _router() -> Any:
+    from ._fastapi import make_router  # needs FastAPI, and the sessions as they are configured when it is first used
 
-        globals()[name] = made = make_router()
-        return made
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value  # from now on an ordinary attribute
-    return value
+    return make_router()
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES, {"router": _router})

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from ..publish import PublishError
+from ..errors import BadRequestError, PublishError, UnknownSessionError
 from .access import Access, Refusal
 from .config import ServerOptions, session_ids
 from .lines import respond, wants_lines
-from .sessions import Sessions, UnknownSessionError, note_sessions
-from .stream import BadRequestError, Receive, Scope, Send, handle
+from .sessions import Sessions, note_sessions
+from .stream import Receive, Scope, Send, handle
 
 __all__ = ["build_routes", "create_app"]
 

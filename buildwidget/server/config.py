@@ -11,15 +11,13 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["OptionsError", "ServerOptions", "is_loopback", "read_token", "session_ids"]
+from ..errors import OptionsError
+
+__all__ = ["ServerOptions", "is_loopback", "read_token", "session_ids"]
 
 DEFAULT_PORT: Final = 8000
 ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 MIN_TOKEN: Final = 8  # characters; fewer can be tried out
-
-
-class OptionsError(ValueError):
-    """Options that do not go together. The text says what to do."""
 
 
 class ServerOptions(msgspec.Struct, kw_only=True, frozen=True):

@@ -7,8 +7,12 @@ from typing import Any, Final, cast
 import msgspec
 
 from .. import events as ev
+from ..errors import FilterError
 
-__all__ = ["EVERYTHING", "Filter", "FilterError"]
+__all__ = [
+    "EVERYTHING",
+    "Filter",
+]
 
 ALWAYS: Final = frozenset({"session_update", "removed"})
 LEVELS: Final = ("info", "warning", "error")
@@ -16,10 +20,6 @@ _OUTPUT_LEVEL: Final = {"stdout": 0, "info": 0, "success": 0, "stderr": 1, "erro
 
 MAX_TOPICS: Final = 64
 MAX_COMPONENTS: Final = 1_000
-
-
-class FilterError(ValueError):
-    """A filter that cannot be. The text goes to the client."""
 
 
 class Filter(msgspec.Struct, frozen=True):

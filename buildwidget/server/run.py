@@ -18,10 +18,11 @@ from typing import Any, Final, Self
 import uvicorn
 from starlette.applications import Starlette
 
+from ..errors import OptionsError
 from ..session import BuildSession
 from ._uvicorn import HttpProtocol, WebSocketProtocol
 from .app import create_app
-from .config import OptionsError, ServerOptions, session_ids
+from .config import ServerOptions, session_ids
 from .logs import configure
 from .sessions import Sessions, default_sessions
 from .stream import MAX_MESSAGE

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
 
+from ..errors import UnknownSessionError
 from ..model import BuildStatus
 from ..session import BuildSession
 from .config import ID, ServerOptions
@@ -21,7 +22,6 @@ from .meters import Meters
 
 __all__ = [
     "Sessions",
-    "UnknownSessionError",
     "default_sessions",
     "note_sessions",
     "sessions_with",
@@ -33,10 +33,6 @@ logger = logging.getLogger("buildwidget.server")
 MAX_SESSIONS: Final = 1_000
 UNUSED: Final = 3600.0  # seconds without clients and messages before a session that was made on demand is dropped
 SWEEP: Final = 1.0
-
-
-class UnknownSessionError(LookupError):
-    """There is no such session, and none can be made. The text says why."""
 
 
 class Sessions:

@@ -12,13 +12,14 @@ from urllib.parse import parse_qs
 import msgspec
 
 from .. import events as ev
+from ..errors import BadRequestError, FilterError, UnknownSessionError
 from .access import Access, Refusal
-from .filters import EVERYTHING, Filter, FilterError
+from .filters import EVERYTHING, Filter
 from .hub import Client, Start
-from .sessions import Sessions, UnknownSessionError
+from .sessions import Sessions
 from .wire import writer_of
 
-__all__ = ["BadRequestError", "handle", "start_of"]
+__all__ = ["handle", "start_of"]
 
 logger = logging.getLogger("buildwidget.server")
 
@@ -29,10 +30,6 @@ BAD_PER_SECOND: Final = 20
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class BadRequestError(ValueError):
-    """A query or a message that cannot be understood. The text goes to the client."""
 
 
 def start_of(scope: Scope) -> tuple[Start, Filter]:

@@ -1,5 +1,6 @@
 """The live cell: `watch` and `BuildWidget`."""
 
-from ._widget import BuildEndedError, BuildWidget, open_widgets, watch
+from ..errors import BuildEndedError
+from ._widget import BuildWidget, open_widgets, watch
 
 __all__ = ["BuildEndedError", "BuildWidget", "open_widgets", "watch"]

@@ -20,6 +20,7 @@ import msgspec
 import traitlets as t
 
 from .. import __version__, frames
+from ..errors import BuildEndedError
 from ..events import SessionUpdate, Snapshot
 from ..log import Logged
 from ..model import BuildStatus, State
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..history import History
 
-__all__ = ["BuildEndedError", "BuildWidget", "open_widgets", "watch"]
+__all__ = ["BuildWidget", "open_widgets", "watch"]
 
 logger = logging.getLogger("buildwidget.widget")
 
@@ -56,14 +57,6 @@ def _front_end() -> str | Path:
             "buildwidget's front end is not built: 'static/widget.js' is missing. In a checkout, run 'make setup'; "
             "otherwise install buildwidget again."
         ) from None
-
-
-class BuildEndedError(RuntimeError):
-    """The build ended in another way than the one waited for. ``status`` says how."""
-
-    def __init__(self, status: BuildStatus, wanted: Iterable[str]) -> None:
-        self.status = status
-        super().__init__(f"the build ended with status {status.value!r}; waited for {', '.join(map(repr, wanted))}")
 
 
 class BuildWidget(anywidget.AnyWidget):

@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from buildwidget import events as ev
-from buildwidget._watch.pending import FileChange, Pending
-from buildwidget._watch.still import StillSource
 from buildwidget.session import BuildSession
+from buildwidget.watching.pending import FileChange, Pending
+from buildwidget.watching.still import StillSource
 from tests.projects import until
 from tests.serving import serving
 

@@ -12,7 +12,7 @@ import pandas as pd
 from ...model import Status
 from .._columns import NONE, STATUSES, Column, compact, empty
 from .._frames import to_frame
-from .._tables import TABLES
+from ..tables import TABLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

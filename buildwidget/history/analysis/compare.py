@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._columns import of
-from .._tables import COMPONENT, FEATURE, PHASE, TASK
+from ..tables import COMPONENT, FEATURE, PHASE, TASK
 from ._core import Tables, check_session, codes_in, numbers_in, result, session_codes, session_names
 from ._files import Files, is_id
 

@@ -84,21 +84,24 @@ class Sleeper:
         self._kick = threading.Event()
 
     def add(self, folders: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002 - nothing to do with them
+        """See `Notifier`."""
         return []
 
     def remove(self, rels: Iterable[str]) -> None:
-        pass
+        """See `Notifier`."""
 
     def wait(self, timeout: float) -> Notices:
+        """See `Notifier`."""
         self._kick.wait(timeout)
         self._kick.clear()
         return Notices(set())
 
     def interrupt(self) -> None:
+        """See `Notifier`."""
         self._kick.set()
 
     def close(self) -> None:
-        pass
+        """See `Notifier`."""
 
 
 # The kernel's <sys/inotify.h>
@@ -139,6 +142,7 @@ class Inotify:
         self._wds: dict[str, int] = {}
 
     def add(self, folders: Iterable[tuple[str, str]]) -> list[str]:
+        """See `Notifier`."""
         refused: list[str] = []
         for rel, path in folders:
             # In the project's root only names matter; what is written there is no business of ours.
@@ -157,6 +161,7 @@ class Inotify:
         return refused
 
     def remove(self, rels: Iterable[str]) -> None:
+        """See `Notifier`."""
         for rel in rels:
             wd = self._wds.pop(rel, None)
             if wd is not None and self._rels.get(wd) == rel:
@@ -167,6 +172,7 @@ class Inotify:
         self._rm(self._fd, wd)  # fails when the folder is gone: the kernel has forgotten it already
 
     def wait(self, timeout: float) -> Notices:
+        """See `Notifier`."""
         notices = Notices(set())
         # Rounded up: poll counts whole milliseconds, and 0 would make a busy loop of the last one.
         ready = self._poll.poll(int(timeout * 1000 + 0.999))
@@ -213,12 +219,14 @@ class Inotify:
         notices.found.update(Notice(rel, name, False) for rel, name in open_ - done)
 
     def interrupt(self) -> None:
+        """See `Notifier`."""
         with self._lock:
             if self._kick >= 0:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_write(self._kick, 1)
 
     def close(self) -> None:
+        """See `Notifier`."""
         with self._lock:
             fds, self._fd, self._kick = (self._fd, self._kick), -1, -1
         for fd in fds:
@@ -246,6 +254,7 @@ class WatchfilesNotifier:
         self._kick = threading.Event()
 
     def add(self, folders: Iterable[tuple[str, str]]) -> list[str]:
+        """See `Notifier`."""
         wanted = {**self._folders, **dict(folders)}
         refused: list[str] = []
         while True:
@@ -272,10 +281,12 @@ class WatchfilesNotifier:
         return refused
 
     def remove(self, rels: Iterable[str]) -> None:
+        """See `Notifier`."""
         for rel in rels:
             self._folders.pop(rel, None)
 
     def wait(self, timeout: float) -> Notices:
+        """See `Notifier`."""
         raw, self._early = self._early, set()
         if not raw and self._notify is None:
             self._kick.wait(timeout)
@@ -301,9 +312,11 @@ class WatchfilesNotifier:
         return notices
 
     def interrupt(self) -> None:
+        """See `Notifier`."""
         self._kick.set()
 
     def close(self) -> None:
+        """See `Notifier`."""
         notify, self._notify = self._notify, None
         if notify is not None:
             notify.close()

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 
-from .files import describe_kind, is_inside
+from ..reading.files import describe_kind, is_inside
 
 __all__ = ["LEAVES", "Fingerprint", "Folder", "fingerprint", "identify", "split", "young_for"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from ..model import BuildStatus, Status
-from ._tables import TABLES
+from .tables import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd

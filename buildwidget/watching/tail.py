@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from .files import open_file
+from ..reading.files import open_file
 
 __all__ = ["Piece", "Tails"]
 

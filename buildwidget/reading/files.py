@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from ..formats.record import CheckpointError
+from ..errors import CheckpointError
 
 __all__ = [
     "BASE",

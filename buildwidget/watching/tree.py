@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .files import BASE, MAX_DEPTH, is_inside, is_wanted
+from ..reading.files import BASE, MAX_DEPTH, is_inside, is_wanted
 from .folder import LEAVES, Folder, fingerprint, identify, split, young_for
 
 __all__ = ["MAX_FILES", "Tree"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from .files import BASE
+from ..reading.files import BASE
 from .notify import Notices, Notifier, Sleeper, on_network, open_notifier
 from .pending import FileChange, Pending
 from .tree import Tree

@@ -1,0 +1,41 @@
+"""Public names that are imported when they are first used, so that importing a package costs nearly nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+__all__ = ["lazy_exports"]
+
+
+def lazy_exports(
+    package: str, homes: Mapping[str, str], made: Mapping[str, Callable[[], Any]] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Make the ``__getattr__`` and the ``__dir__`` (PEP 562) of a package.
+
+    Parameters
+    ----------
+    package
+        The package's ``__name__``.
+    homes
+        Public name → the module it lives in, relative to the package.
+    made
+        Public name → what makes it when it is first asked for.
+    """
+
+    def get(name: str) -> Any:
+        if made and name in made:
+            value = made[name]()
+        elif name in homes:
+            value = getattr(import_module(f".{homes[name]}", package), name)
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        setattr(sys.modules[package], name, value)  # from now on an ordinary attribute
+        return value
+
+    def listing() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes, *(made or ())})
+
+    return get, listing

@@ -1,1 +1,0 @@
-"""The insides of `buildwidget.watcher`. Import the public names from there."""

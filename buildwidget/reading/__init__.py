@@ -1,0 +1,1 @@
+"""One file of the project, read whole: opened safely, settled, never torn."""
