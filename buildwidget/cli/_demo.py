@@ -1,0 +1,148 @@
+"""``demo`` and ``watch``: a build live in this terminal."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ._options import project_folder
+from ._output import fail, make_console
+
+if TYPE_CHECKING:
+    from ..model import State
+
+__all__ = ["demo", "watch"]
+
+
+class ScenarioName(StrEnum):
+    """The scenarios of the demo, known here without importing it."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    STALL = "stall"
+    ROLLBACK = "rollback"
+    GROWTH = "growth"
+
+
+def demo(
+    scenario: Annotated[
+        ScenarioName,
+        typer.Argument(help="What happens: success, failure, stall, rollback or growth.", show_choices=False),
+    ] = ScenarioName.SUCCESS,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The project folder to write. Default: buildwidget-demo, here.", show_default=False),
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0.01, help="1 takes two to three minutes; 10 is ten times as fast.")
+    ] = 1.0,
+    duration: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Length of the build in seconds, instead of --speed.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another number, another build.")] = 0,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Replace files by rename. Default: rewrite them in place, in pieces, as BuildRunner does."
+        ),
+    ] = False,
+    loop: Annotated[bool, typer.Option("--loop/--once", help="Begin again when a build has ended.")] = False,
+    lab: Annotated[bool, typer.Option("--lab/--no-lab", help="Start JupyterLab with the live cell, too.")] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="With --lab: open it in a browser.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --lab: its port. 0: any free one.")] = 0,
+    instant: Annotated[
+        bool, typer.Option("--instant", help="Write the whole build at once, with times in the past.")
+    ] = False,
+) -> None:
+    """Play a simulated build that writes real checkpoint files.
+
+    It is shown here while it is written; with --lab, in JupyterLab as well. Ctrl-C ends all of it.
+
+    \b
+    Examples:
+      buildwidget demo                        a build that succeeds
+      buildwidget demo failure --speed 5      one that fails, five times as fast
+      buildwidget demo rollback --lab         one that goes back, also in JupyterLab
+      buildwidget demo growth --duration 30   one whose scope grows, in 30 seconds
+      buildwidget demo --instant --out shop   all files of a finished build, at once
+    """
+    from ..demo.runner import prepare, write_instant
+    from ..demo.world import Scenario
+    from ..errors import DemoError
+
+    folder = out or Path("buildwidget-demo")
+    try:
+        if instant:
+            count = write_instant(prepare(folder), scenario.value, seed)
+            typer.echo(f"{count} files of a build ({scenario.value}) are in {folder.resolve()}")
+            typer.echo(f"Look at it: buildwidget watch {folder}")
+            return
+    except DemoError as error:
+        fail(str(error))
+
+    from ..demo import play
+
+    options = play.DemoOptions(
+        scenario=Scenario(scenario.value),
+        folder=folder,
+        seed=seed,
+        speed=speed,
+        duration=duration,
+        replace=replace,
+        loop=loop,
+        lab=lab,
+        open_browser=open_browser,
+        port=port,
+    )
+    try:
+        play.play(options, make_console())
+    except DemoError as error:
+        fail(str(error))
+
+
+def watch(
+    path: Annotated[
+        Path, typer.Argument(help="The project: the folder that holds, or will hold, .buildrunner.")
+    ] = Path(),
+    plain: Annotated[
+        bool, typer.Option("--plain", help="One line per milestone. Default where nothing can move: a pipe, NO_COLOR.")
+    ] = False,
+    until_done: Annotated[
+        bool, typer.Option("--until-done", help="End with the build: exit code 0 if it completed, 1 if it failed.")
+    ] = False,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="Scan the files instead of listening to the system (network drives).")
+    ] = False,
+) -> None:
+    """Show a build live in this terminal. Ctrl-C ends it (exit code 130).
+
+    \b
+    Examples:
+      buildwidget watch                    the project in this folder
+      buildwidget watch ~/shop             another one; its build may begin later
+      buildwidget watch . --until-done && ./deploy.sh
+    """
+    from ..interrupt import Interrupts
+    from ..model import BuildStatus
+    from ..session import BuildSession
+    from ..terminal_view import show_live
+
+    final = (BuildStatus.COMPLETED, BuildStatus.FAILED)
+    session = BuildSession(project_folder(path), poll=True if poll else None)
+
+    def over(state: State) -> bool:
+        return until_done and session.loaded and state.session.status in final
+
+    with Interrupts() as interrupts:
+        session.open()
+        try:
+            state = show_live(session, make_console(), stop=interrupts.stop, done=over, plain=True if plain else None)
+        finally:
+            session.close()
+    if interrupts.stop.is_set():
+        raise typer.Exit(130)
+    raise typer.Exit(0 if state.session.status is BuildStatus.COMPLETED else 1)

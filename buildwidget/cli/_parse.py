@@ -1,0 +1,42 @@
+"""``parse``: what one file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._output import fail, make_console
+
+__all__ = ["parse"]
+
+
+def parse(
+    file: Annotated[Path, typer.Argument(help="A file below .buildrunner.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Tell what one file of a build says.
+
+    \b
+    Examples:
+      buildwidget parse .buildrunner/features.json
+      buildwidget parse .buildrunner/checkpoints/checkpoint_20260301_090000_000001.json --json
+    """
+    import json
+
+    from ..compat import parse_checkpoint
+    from ..errors import CheckpointError
+
+    try:
+        said = parse_checkpoint(file)
+    except CheckpointError as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(said, indent=2, ensure_ascii=False, default=str))
+        return
+    from ..terminal_view import describe
+
+    console = make_console()
+    for line in describe(said):
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,78 @@
+"""``run``: a command, and its output in the build."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._options import project_folder
+from ._output import USAGE, fail
+
+__all__ = ["run"]
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", help="A running server. Default: serve it from here.", show_default=False),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="The server's write token. Also: BUILDWIDGET_WRITE_TOKEN.",
+            envvar="BUILDWIDGET_WRITE_TOKEN",
+            show_envvar=False,
+        ),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="The session on that server, if it has several.")
+    ] = None,
+    project: Annotated[Path, typer.Option(help="Without --to: the project that is served with the output.")] = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Without --to: the port. 0: any free one.")] = 0,
+    source: Annotated[
+        str | None, typer.Option(help="What the output is labelled with. Default: the command's name.")
+    ] = None,
+    use_pty: Annotated[
+        bool, typer.Option("--pty/--no-pty", help="Give the command a terminal. Without: stdout and stderr stay apart.")
+    ] = True,
+) -> None:
+    """Run a command; show its output here, unchanged, and live in the build.
+
+    It ends with the exit code of the command: 128 + n if signal n ended it, 127 if it was not found.
+
+    \b
+    Examples:
+      buildwidget run -- make -j2                      serves this folder's build while it runs
+      buildwidget run --to http://127.0.0.1:8000 -- pytest
+    """
+    from ..feeds import ServerSink, SessionSink
+    from ..pty_run import run as run_command
+
+    label = source or os.path.basename(command[0])
+
+    def tell(text: str) -> None:
+        typer.echo(f"buildwidget: {text}", err=True)
+
+    if to is not None:
+        result = run_command(command, ServerSink(to, label, token=token, session=session, warn=tell), use_pty=use_pty)
+    else:
+        from ..errors import OptionsError
+        from ..server import serve
+        from ..session import BuildSession
+
+        build = BuildSession(project_folder(project)).open()
+        try:
+            with serve(build, port=port) as server:
+                tell(f"live at {server.url}")
+                result = run_command(command, SessionSink(build, label), use_pty=use_pty)
+        except OptionsError as error:
+            fail(str(error), USAGE)
+        finally:
+            build.close()
+    if result.exit_code in {126, 127} and result.seconds < 1:
+        tell(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
+    raise typer.Exit(result.exit_code)

@@ -1,0 +1,123 @@
+"""Tables and values for people, as wide as the terminal; and values for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from ._output import make_console
+
+__all__ = ["plain_value", "show_rows", "show_table"]
+
+
+# Columns that are left out first where there is no room.
+DISPENSABLE = (
+    *("status_raw", "source", "status_source", "ts_source", "shape", "size", "modified", "seq", "version"),
+    *("checkpoint_id", "name", "description", "error", "change"),
+)
+STYLES = {
+    "completed": "green",
+    "in_progress": "cyan",
+    "error": "red",
+    "failed": "red",
+    "blocked": "yellow",
+    "added": "green",
+    "removed": "red",
+    "changed": "yellow",
+    "same": "dim",
+}
+
+
+def show_rows(table: Any, most: int | None) -> None:
+    """A table for people: the last rows, and the columns that say something and have room."""
+    shown = table if most is None else table.slice(max(0, table.num_rows - most))
+    rows = shown.to_pylist()
+    names = [name for name in shown.column_names if any(row[name] is not None for row in rows)]
+    if "session_id" in names and len({row["session_id"] for row in rows}) == 1:
+        names.remove("session_id")
+    if not rows:
+        typer.echo("buildwidget: there are no rows", err=True)
+        return
+    show_table([tuple(row[name] for name in names) for row in rows], " ".join(names))
+    if len(rows) < table.num_rows:
+        typer.echo(f"buildwidget: the last {len(rows):,} of {table.num_rows:,} rows; --limit 0 shows all", err=True)
+
+
+def show_table(rows: list[tuple[Any, ...]], names: str, *, all_columns: bool = False) -> None:
+    """Rows with a line each, as wide as the terminal; in a pipe, as wide as they are."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console = make_console()
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(names.split())}
+    cells = {name: [_cell(value) for value in values] for name, values in columns.items()}
+    width = {name: max(len(name), *map(len, texts)) for name, texts in cells.items()}
+    if console.is_terminal:
+        texts = [name for name, values in columns.items() if any(isinstance(value, str) for value in values)]
+        dropped = _make_room(width, console.width, texts, all_columns=all_columns)
+    else:
+        console.width, dropped = sum(width.values()) + len(width), []
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name, most in width.items():
+        numbers = all(value is None or isinstance(value, int | float) for value in columns[name])
+        table.add_column(name, no_wrap=True, max_width=most, justify="right" if numbers else "left")
+    for row in zip(*(cells[name] for name in width), strict=True):
+        table.add_row(*(Text(text, style=STYLES.get(text, "")) for text in row))
+    console.print(table)
+    if dropped:
+        told = ", ".join(name for name in cells if name in dropped)
+        typer.echo(f"buildwidget: no room for {told}; --format json has them", err=True)
+
+
+def _make_room(width: dict[str, int], most: int, texts: list[str], *, all_columns: bool) -> list[str]:
+    """Make columns fit, with a space between them: leave some out, cut texts. The names of those that are out."""
+    dropped: list[str] = []
+
+    def too_wide() -> bool:
+        return sum(width.values()) + len(width) - 1 > most
+
+    def cut(names: list[str], least: int) -> None:
+        for longest in range(max(width.values()), least - 1, -1):
+            if too_wide():
+                width.update({name: min(width[name], longest) for name in names if name in width})
+
+    for name in DISPENSABLE:
+        if name in width and too_wide():
+            dropped.append(name)
+            del width[name]
+    cut(texts, 16 if all_columns else 24)
+    while too_wide() and len(width) > 2 and not all_columns:
+        dropped.append(width.popitem()[0])
+    cut(list(width), 6)
+    return dropped
+
+
+def _cell(value: Any) -> str:
+    """A value for people."""
+    from datetime import datetime, timedelta
+
+    from ..terminal_view import clean, span
+
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case timedelta():
+            return span(value.total_seconds())
+        case float():
+            return f"{value:.10g}"
+        case _:
+            return clean(value, 200)
+
+
+def plain_value(value: Any) -> Any:
+    """A value for JSON: a time as ISO 8601, a duration in seconds."""
+    from datetime import datetime, timedelta
+
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.total_seconds() if isinstance(value, timedelta) else value
