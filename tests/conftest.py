@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if LAB in item.path.parents:
             item.add_marker(pytest.mark.lab)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist has read."""
+    from tests import corpus
+
+    corpus.read_real_files.update(getattr(node, "workeroutput", {}).get("real_files", []))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist: hand on what was read."""
+    from tests import corpus
+
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["real_files"] = sorted(corpus.read_real_files)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many real files were read; without them the tests have only invented ones."""
+    from tests import corpus
+
+    there = len(corpus.real_samples())
+    said = f"{len(corpus.read_real_files)} of {there}" if there else "none (../shared/corpus is not there)"
+    terminalreporter.write_line(f"real files read: {said}")
 
 
 @pytest.fixture

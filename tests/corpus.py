@@ -1,4 +1,8 @@
-"""The real files in `tests/fixtures/corpus`, with the paths they had."""
+"""Files to read in tests: invented ones; and real ones of public projects, where they lie beside the repository.
+
+The real ones are other people's text and are not part of the repository: they are looked for in ``../shared/corpus``.
+The closing lines of the test run say how many of them were read.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +13,80 @@ from typing import Any, NamedTuple
 
 from buildwidget.formats import Record, parse
 
-FOLDER = Path(__file__).resolve().parent / "fixtures" / "corpus"
+from .made_files import made
+
+REAL_FILES = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
 MTIME = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 CHECKPOINT = ".buildrunner/checkpoints/checkpoint_20260301_090000_000001.json"
 ORCHESTRATION = ".buildrunner/state/orchestration_state.json"
-WORKFLOW = ".buildrunner/workflows/workflow_0475d097_checkpoint.json"
-POOL = ".buildrunner/workflows/pool_29e647c6_checkpoint.json"
+WORKFLOW = ".buildrunner/workflows/workflow_0a1b2c3d_checkpoint.json"
+POOL = ".buildrunner/workflows/pool_a0b1c2d3_checkpoint.json"
 LOCK = ".buildrunner/locks/phase-5/progress.json"
 FEATURES = ".buildrunner/features.json"
 PLAN = ".buildrunner/orchestration.json"
 CURRENT = ".buildrunner/current-phase.json"
 
+read_real_files: set[str] = set()
+"""The real files that were read in this run."""
 
-class Real(NamedTuple):
-    """One real file: its folder in the corpus, the path it had in its project, and where it lies now."""
+
+class Sample(NamedTuple):
+    """One file to read.
+
+    ``kind`` is a name such as ``lock_progress``, ``path`` the path it has in its project, ``name`` tells it from all
+    others. An invented one has ``content``, a real one a ``file``.
+    """
 
     kind: str
     path: str
-    file: Path
+    name: str
+    content: bytes | None = None
+    file: Path | None = None
+
+    @property
+    def raw(self) -> bytes:
+        if self.file is None:
+            assert self.content is not None
+            return self.content
+        read_real_files.add(self.name)
+        return self.file.read_bytes()
 
     @property
     def data(self) -> dict[str, Any]:
-        return json.loads(self.file.read_bytes())
+        return json.loads(self.raw)
 
     def parse(self) -> Record:
-        return parse(self.path, self.file.read_bytes(), MTIME)
+        return parse(self.path, self.raw, MTIME)
+
+    def write(self, folder: Path) -> Path:
+        """Write the file into a project."""
+        target = folder / self.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.raw)
+        return target
 
 
-def real_files(kind: str = "*") -> list[Real]:
-    """The real JSON files of one kind, or all of them."""
-    files = sorted(FOLDER.glob(f"{kind}/*.json"))
-    return [Real(file.parent.name, _path(file.name.split("@")[0]), file) for file in files]
+def made_samples(kind: str | None = None) -> list[Sample]:
+    """The invented files of one kind, or all of them."""
+    return [
+        Sample(one.kind, one.path, f"{one.kind}, {one.about}", content=one.raw)
+        for one in made()
+        if kind in (None, one.kind)
+    ]
+
+
+def real_samples(kind: str | None = None) -> list[Sample]:
+    """The real JSON files of one kind, or all of them; none where there are none."""
+    return [
+        Sample(file.parent.name, _path(file.name.split("@")[0]), file.name, file=file)
+        for file in sorted(REAL_FILES.glob(f"{kind or '*'}/*.json"))
+    ]
+
+
+def samples(kind: str | None = None) -> list[Sample]:
+    """The invented files and the real ones."""
+    return made_samples(kind) + real_samples(kind)
 
 
 def _path(name: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from tests.corpus import real_files
+from tests.corpus import made_samples
 from tests.projects import Project
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -33,11 +33,11 @@ SECOND = 1_000_000
 
 
 @cache
-def real_durations() -> tuple[float, ...]:
-    """The seconds between the steps of the real lock files: each pair of neighbours that differ in time."""
+def step_durations() -> tuple[float, ...]:
+    """The seconds between the steps of lock files, as long-tailed as those of real ones."""
     found: list[float] = []
-    for real in real_files("lock_progress"):
-        times = [_time(step.get("at")) for step in real.data.get("history") or [] if isinstance(step, dict)]
+    for file in made_samples("lock_progress"):
+        times = [_time(step.get("at")) for step in file.data.get("history") or [] if isinstance(step, dict)]
         for before, after in itertools.pairwise(times):
             if before is not None and after is not None and after > before:
                 found.append((after - before).total_seconds())
@@ -266,7 +266,7 @@ def simulated_build(
 
     def duration() -> float:
         if family == "real":
-            return chance.choice(real_durations())
+            return chance.choice(step_durations())
         return max(1.0, chance.lognormvariate(0.0, spread) * typical)
 
     def item(number: int, known: list[str]) -> Item:

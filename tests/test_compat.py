@@ -20,7 +20,7 @@ from buildwidget.compat import (
 )
 from buildwidget.formats import MAX_BYTES
 
-from .corpus import real_files
+from .corpus import samples
 
 STATS = {
     *("total", "completed", "in_progress", "pending", "failed", "completion_percentage"),
@@ -135,26 +135,26 @@ def test_what_is_calculated_from_a_file_agrees(checkpoint):
     assert calculate_completion_percentage(extract_component_updates(checkpoint)) == 75.0
 
 
-@pytest.mark.parametrize("real", real_files(), ids=lambda real: real.file.name)
-def test_every_real_file_gives_plain_json(real, tmp_path):
-    path = tmp_path / real.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(real.file.read_bytes())
+@pytest.mark.parametrize("file", samples(), ids=lambda file: file.name)
+def test_every_file_gives_plain_json(file, tmp_path):
+    path = file.write(tmp_path)
     said, summary = parse_checkpoint(path), get_checkpoint_summary(path)
     assert is_plain(said)
     assert is_plain(summary)
     ours = {"components", "features"}
-    for name, value in real.data.items():
+    for name, value in file.data.items():
         assert name in ours or said[name] == value
     assert said["overall_progress"]["status"] == summary["status"]
     assert said["completion_percentage"] == summary["completion_percentage"]
-    # The same file under the name it has in the fixtures: its keys tell its shape.
-    assert get_checkpoint_summary(real.file)["shape"] == summary["shape"]
+    # The same file under another name: its keys tell its shape.
+    elsewhere = tmp_path / "copy.json"
+    elsewhere.write_bytes(file.raw)
+    assert get_checkpoint_summary(elsewhere)["shape"] == summary["shape"]
 
 
-def test_the_real_checkpoints_are_not_at_zero():
-    for real in real_files("build_checkpoint"):
-        assert parse_checkpoint(real.file)["completion_percentage"] is None
+def test_checkpoints_with_empty_lists_are_not_at_zero(tmp_path):
+    for file in samples("build_checkpoint"):
+        assert parse_checkpoint(file.write(tmp_path))["completion_percentage"] is None
 
 
 def test_odd_numbers_are_plain_json_too(checkpoint):

@@ -27,13 +27,13 @@ from .corpus import (
     PLAN,
     POOL,
     WORKFLOW,
-    real_files,
     record,
+    samples,
 )
 
 PATHS = [CHECKPOINT, ORCHESTRATION, WORKFLOW, POOL, LOCK, FEATURES, PLAN, CURRENT, "elsewhere.json"]
 CODES = {"empty", "not_json", "not_object", "too_deep", "too_big", "not_utf8", "wrong_shape"}
-REAL = [(real.path, real.file.read_bytes()) for real in real_files()]
+FILES = [(file.path, file.raw) for file in samples()]
 
 
 def found(said: Record) -> list[tuple[str, str]]:
@@ -461,9 +461,9 @@ def test_any_bytes_are_read_or_refused(path, raw):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(REAL), st.data())
-def test_a_damaged_real_file_is_read_or_refused(real, data):
-    path, raw = real
+@given(st.sampled_from(FILES), st.data())
+def test_a_damaged_file_is_read_or_refused(file, data):
+    path, raw = file
     at = data.draw(st.integers(0, len(raw)))
     patch = data.draw(st.one_of(st.binary(max_size=6), st.sampled_from([b"NaN", b"1e400", b"null", b"{}", b"[", b'"'])))
     gone = data.draw(st.integers(0, 6))
@@ -471,9 +471,9 @@ def test_a_damaged_real_file_is_read_or_refused(real, data):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(REAL), st.sampled_from(PATHS), st.randoms(use_true_random=False), LEAVES | TREES)
-def test_a_real_file_with_one_odd_value_is_read_or_refused(real, other, chance: random.Random, value):
-    path, raw = real
+@given(st.sampled_from(FILES), st.sampled_from(PATHS), st.randoms(use_true_random=False), LEAVES | TREES)
+def test_a_file_with_one_odd_value_is_read_or_refused(file, other, chance: random.Random, value):
+    path, raw = file
     data = json.loads(raw)
     holder = data
     while isinstance(holder, dict | list) and holder:
@@ -487,8 +487,8 @@ def test_a_real_file_with_one_odd_value_is_read_or_refused(real, other, chance: 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_prefix_of_a_real_file_is_refused(path):
-    raw = real_files("pool_checkpoint")[0].file.read_bytes().rstrip()
+def test_every_prefix_of_a_file_is_refused(path):
+    raw = samples("pool_checkpoint")[0].raw.rstrip()
     for end in range(len(raw)):
         with pytest.raises(CheckpointError) as caught:
             parse(path, raw[:end], MTIME)

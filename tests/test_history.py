@@ -27,7 +27,7 @@ from buildwidget.history._scan import roots_of
 from buildwidget.history._store import Stamp, Store
 from buildwidget.history.tables import TABLES
 from buildwidget.session import BuildSession
-from tests.corpus import real_files
+from tests.corpus import samples
 from tests.projects import Project, component, until
 
 SCENARIOS = ["success", "failure", "stall", "rollback", "growth"]
@@ -544,13 +544,14 @@ def test_names_that_are_no_text(tmp_path) -> None:
     assert history.checkpoints.file_path.iloc[1].endswith("checkpoint_\\xff.json")
 
 
-def test_all_real_files(tmp_path) -> None:
-    """Every file that a real project wrote, each in its place; values that are odd are nulls with a warning."""
+def test_all_kinds_of_files(tmp_path) -> None:
+    """Every file of a project, each in its place; values that are odd are nulls with a warning."""
     project = Project(tmp_path / "real")
-    for real in real_files():
-        project.write(real.path.removeprefix(".buildrunner/"), real.file.read_bytes())
+    for file in samples():
+        file.write(project.root)
     history = read_history(project.root, cache=False)
-    assert len(history.checkpoints) == len({real.path for real in real_files()})
+    inside = {file.path for file in samples() if file.path.startswith(".buildrunner/")}
+    assert len(history.checkpoints) == len(inside)
     for name in TABLES:
         assert list(history.frame(name)) == list(TABLES[name])
     assert history.transitions.ts.notna().all()

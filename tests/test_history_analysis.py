@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from buildwidget.history import analysis, read_history
 from buildwidget.history.analysis.health import wilson
 from buildwidget.history.analysis.trend import theil_sen
 from buildwidget.model import Status
-from tests.corpus import real_files
+from tests.corpus import samples
 from tests.projects import Project
 
 STATUSES = [str(status) for status in Status]
@@ -682,14 +681,12 @@ SCENARIOS = ["success", "failure", "stall", "rollback", "growth"]
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory):
-    """Real and simulated builds, each in both kinds of dtypes."""
+    """Builds with files of every kind, and simulated ones, each in both kinds of dtypes."""
     base = tmp_path_factory.mktemp("builds")
     seen: dict[str, int] = {}
-    for real in real_files():  # files of one path are of different projects
-        number = seen[real.path] = seen.get(real.path, 0) + 1
-        target = base / "corpus" / f"project-{number:02}" / real.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(real.file, target)
+    for file in samples():  # files of one path are of different projects
+        number = seen[file.path] = seen.get(file.path, 0) + 1
+        file.write(base / "corpus" / f"project-{number:02}")
     folders = {"corpus": base / "corpus", "first of the corpus": base / "corpus" / "project-01"}
     for scenario in SCENARIOS:
         folders[scenario] = prepare(base / "demo" / scenario)

@@ -24,7 +24,7 @@ from buildwidget.history.forecasting._known import Known, Source
 from buildwidget.history.forecasting._schedule import Work, finish_times
 from buildwidget.history.forecasting._simulate import seconds_left
 from tests.projects import Project
-from tests.simulated_builds import FAMILIES, STATUSES, Item, SimulatedBuild, real_durations, simulated_build
+from tests.simulated_builds import FAMILIES, STATUSES, Item, SimulatedBuild, simulated_build, step_durations
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUANTILES = [round(0.05 * at, 2) for at in range(1, 20)]
@@ -145,7 +145,7 @@ def test_the_simulated_builds_are_what_they_say() -> None:
         assert most == build.workers
     assert 0.05 < added / items < 0.2
     assert 0.05 < redone / items < 0.15
-    durations = real_durations()
+    durations = step_durations()
     assert len(durations) > 10
     assert max(durations) > 100 * min(durations)
 

@@ -187,7 +187,6 @@ def test_a_changed_source_or_asset_is_not_current(unpacked: Path, tmp_path: Path
 
 
 def test_no_trace_of_a_machine() -> None:
-    # Real files of the corpus may hold the paths of the machines they were written on.
     machine = re.compile(r"(?<![\w.~>}-])/(?:work|root|home/\w+|Users/\w+|tmp/\w)[\w./-]*")
     found = [
         f"{name}: {match.group()}"
