@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from itertools import pairwise
 
+import pyte
+import pyte.modes
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildwidget import events as ev
 from buildwidget.session import BuildSession
 from buildwidget.state import BuildState
-from buildwidget.terminal import MAX_LINE, Chunk, Terminal
-from tests.projects import Project, until
+from buildwidget.terminal import HEIGHT, MAX_LINE, MAX_SOURCES, Chunk, Terminal
+from tests.projects import until
 
 RED, OFF = "\x1b[31m", "\x1b[0m"
 
@@ -62,11 +63,187 @@ def shown(*pieces: str) -> list[str]:
         ("half \ud800 pair\n", ["half \ufffd pair"]),
         ("c1 \x9b31m\n", ["c1 31m"]),
         ("tab\there\n", ["tab\there"]),
+        ("tab\there\rTAB\n", ["TAB\there"]),
+        ("tab\there\r\x1b[5CX\n", ["tab  X  here"]),
+        ("日本語\r\x1b[2CX\n", ["日X 語"]),
+        ("日本語\x1b[3D?\n", ["日 ?語"]),
+        ("e\u0301a\rE\n", ["Ea"]),
+        ("stray \x1b\\end\n", ["stray end"]),
+        ("cut \x1b]0;title\nnext \x1b[31\nlast\n", ["cut ", "next ", "last"]),
+        ("\x1b]1337;File=" + "A" * 9_000 + "\x07picture\n", ["picture"]),
+        ("abcdef\x1b[4D\x1b[2P\n", ["abef"]),
+        ("abcdef\x1b[4D\x1b[2X\n", ["ab  ef"]),
+        ("abcdef\x1b[4D\x1b[2@\n", ["ab  cdef"]),
     ],
 )
 def test_what_a_line_shows(text, lines) -> None:
     assert shown(text) == lines
     assert shown(*text) == lines, "one character at a time"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\x1b[32m✓\x1b[39m test", "\x1b[32m✓\x1b[0m test"),
+        ("\x1b[41ma\x1b[49mb", "\x1b[41ma\x1b[0mb"),
+        ("\x1b[1;31ma\x1b[22mb\x1b[39mc", "\x1b[1;31ma\x1b[0;31mb\x1b[0mc"),
+        ("\x1b[3;4;7;9ma\x1b[23;24;27;29mb", "\x1b[3;4;7;9ma\x1b[0mb"),
+        ("\x1b[2ma\x1b[22mb", "\x1b[2ma\x1b[0mb"),
+        ("\x1b[38;5;208ma\x1b[38;2;1;2;3mb\x1b[mc", "\x1b[38;5;208ma\x1b[0;38;2;1;2;3mb\x1b[0mc"),
+        ("\x1b[38:2::1:2:3ma\x1b[48:5:7mb\x1b[0mc", "\x1b[38;2;1;2;3ma\x1b[0;38;2;1;2;3;48;5;7mb\x1b[0mc"),
+        ("\x1b[91ma\x1b[104mb\x1b[39;49mc", "\x1b[91ma\x1b[0;91;104mb\x1b[0mc"),
+        ("\x1b[4:3ma\x1b[4:0mb\x1b[21mc\x1b[24md", "\x1b[4ma\x1b[0mb\x1b[4mc\x1b[0md"),
+        ("\x1b[58;5;1;4ma", "\x1b[4ma\x1b[0m"),
+        ("\x1b[31m\x1b[31m\x1b[32ma\x1b[00mb", "\x1b[32ma\x1b[0mb"),
+        ("\x1b[38;5;300ma\x1b[99999999mb\x1b[>4;1mc\x1b[38;5md", "abcd"),
+    ],
+)
+def test_colours_are_a_state(text, line) -> None:
+    assert shown(text + "\n") == [line]
+    assert shown(*text, "\n") == [line]
+
+
+def test_colours_that_are_never_reset_by_0_do_not_pile_up() -> None:
+    colours = [f"\x1b[38;2;{n};{n};{n}m\x1b[48;5;{n}m{n}" for n in range(200)]
+    lines = shown("".join(f"{text}\n" for text in colours))
+    assert lines == [f"\x1b[38;2;{n};{n};{n};48;5;{n}m{n}\x1b[0m" for n in range(200)]
+
+
+# -- against a terminal emulator -------------------------------------------------------------------------------------
+
+NUMBERS = st.sampled_from(["", "0", "1", "2", "3", "5", "9"])
+SGR = st.lists(
+    st.sampled_from(
+        [
+            "",
+            "0",
+            "1",
+            "3",
+            "4",
+            "7",
+            "9",
+            "22",
+            "23",
+            "24",
+            "27",
+            "29",
+            "31",
+            "39",
+            "42",
+            "49",
+            "95",
+            "103",
+            "38;5;208",
+            "48;5;17",
+            "38;2;1;2;3",
+            "48;2;200;100;0",
+        ]
+    ),
+    max_size=3,
+).map(lambda codes: f"\x1b[{';'.join(codes)}m")
+MOVES = st.one_of(
+    st.builds("\x1b[{}{}".format, NUMBERS, st.sampled_from("ABCDEFG")),
+    st.builds("\x1b[{}{}".format, st.sampled_from(["", "0", "1"]), st.sampled_from("JK")),
+    st.just("\x1b[2K"),
+    SGR,
+    st.sampled_from(["\n", "\r", "\r\n", "\b", "\t", "\x1b]0;title\x07", "\x00", "\x1b[?25l", "\x1bE", "\x1bD"]),
+    st.sampled_from(["Downloading", "ab", "━━━╸", "größe", "#", "  ", "100 %", "✓ ok"]),
+)
+STREAMS = st.lists(
+    st.one_of(
+        MOVES,
+        st.lists(MOVES, max_size=4).map(lambda inside: "\x1b7" + "".join(inside) + "\x1b8"),
+        st.lists(MOVES, max_size=4).map(lambda inside: "\x1b[s" + "".join(inside) + "\x1b[u"),
+        st.integers(1, HEIGHT + 5).map(lambda count: "".join(f"line {n}\n" for n in range(count))),
+    ),
+    max_size=40,
+).map("".join)
+
+
+def emulated(text: str) -> list[list[tuple]]:
+    """What a terminal shows: each line as the characters that can be seen, their places and their looks."""
+    screen = pyte.HistoryScreen(1_000, HEIGHT, history=100_000)
+    screen.set_mode(pyte.modes.LNM)
+    pyte.Stream(screen).feed(text.replace("\x1b[s", "\x1b7").replace("\x1b[u", "\x1b8"))  # it knows only these
+    lines = [*screen.history.top, *(screen.buffer[y] for y in range(HEIGHT))]
+    looks = [[(x, *line[x]) for x in sorted(line) if line[x].data.strip()] for line in lines]
+    while looks and not looks[-1]:
+        looks.pop()
+    return looks
+
+
+@settings(max_examples=200)
+@given(STREAMS, st.lists(st.integers(0, 2_000), max_size=10))
+def test_the_lines_are_those_of_a_terminal(text: str, cuts: list[int]) -> None:
+    places = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
+    lines = shown(*(text[a:b] for a, b in pairwise(places)))
+    seen = [look for line in lines for look in emulated(line) or [[]]]
+    while seen and not seen[-1]:
+        seen.pop()
+    assert seen == emulated(text)
+
+
+# -- what is told, and when ------------------------------------------------------------------------------------------
+
+
+def test_bars_are_drawn_again_on_their_own_lines() -> None:
+    terminal, chunks = Terminal(), []
+    chunks += terminal.feed("before\nouter 0/3\n", now=0.0)
+    for step in range(1, 16):
+        bars = f"\rinner {step % 5}/5\x1b[A\router {step // 5}/3\n"
+        chunks += terminal.feed(bars, now=step / 100)
+        chunks += terminal.flush(step / 100)
+    chunks += terminal.feed("\r\x1b[Kafter\n", now=1.0)
+    chunks += terminal.finish()
+    assert lines_of(chunks) == {1: "before", 2: "outer 3/3", 3: "after"}
+    assert sum(chunk.output.count("outer") for chunk in chunks) <= 4, "once, and then at most every 100 ms"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        # docker compose: up by all lines, each erased and written anew
+        ("a 1\nb 1\n\x1b[2A\x1b[2Ka 2\n\x1b[2Kb 2\n", ["a 2", "b 2"]),
+        # rich: erased on the way up
+        ("a 1\nb 1\r\x1b[2K\x1b[1A\x1b[2Ka 2\nb 2\n", ["a 2", "b 2"]),
+        # npm, listr: up, and all below erased
+        ("a 1\nb 1\nc 1\n\x1b[3A\x1b[Jdone\n", ["done"]),
+        ("a\nb\n\x1b[2F\x1b[0JX\x1b[1EY\n", ["X", "Y"]),
+        # a bar at the end of the screen, and lines that scroll above it
+        ("\x1b7bar 1\x1b8\x1b[Kline 1\nbar 2\r\x1b[Kline 2\nbar 3\n", ["line 1", "line 2", "bar 3"]),
+    ],
+)
+def test_progress_as_programs_draw_it(text, lines) -> None:
+    assert [line for line in shown(text) if line] == lines
+    assert [line for line in shown(*text) if line] == lines
+
+
+def test_clearing_the_screen_loses_nothing_and_floods_nothing() -> None:
+    terminal, chunks = Terminal(), []
+    chunks += terminal.feed("old 1\nold 2\n", now=0.0)
+    for n in range(50):
+        chunks += terminal.feed(f"\x1b[2J\x1b[Hscreen {n}\nsecond line\n", now=float(n))
+        chunks += terminal.flush(n + 0.5)
+    assert lines_of(chunks) == {1: "old 1", 2: "old 2", 3: "screen 49", 4: "second line"}
+    chunks += terminal.feed("\x1b[?1049h\x1b[2Jeditor\x1b[5;3Hx\x1b[?1049lback\n", now=99.0)
+    chunks += terminal.finish()
+    assert [line for line in lines_of(chunks).values() if line] == [
+        "old 1",
+        "old 2",
+        "screen 49",
+        "second line",
+        "editor",
+        "  x",
+        "back",
+    ]
+
+
+def test_lines_that_are_left_out_keep_their_numbers() -> None:
+    terminal = Terminal()
+    assert terminal.skip(103, "103 earlier lines not shown", source="a") == [
+        Chunk(103, "103 earlier lines not shown\n", "info", "a")
+    ]
+    assert terminal.feed("line 104\n", source="a", now=0) == [Chunk(104, "line 104\n", "stdout", "a")]
 
 
 PIECES = st.lists(
@@ -137,83 +314,14 @@ def test_everything_is_bounded() -> None:
     assert len(lines_of(chunks)) == 100_000
     for number in range(2_000):
         terminal.feed("open", source=str(number), now=0)
-    assert len(terminal._open) < 300
+    assert len(terminal._screens) <= MAX_SOURCES
     noise = os.urandom(1 << 20).decode("utf-8", "replace")
     for chunk in terminal.feed(noise, now=0):
         json.dumps(chunk.output).encode()
 
 
-# -- log files -------------------------------------------------------------------------------------------------------
-
-
 def tail(session: BuildSession) -> list[str]:
     return [row.text for row in session.snapshot().terminal.tail]
-
-
-@pytest.fixture
-def project(tmp_path):
-    made = Project(tmp_path / "shop")
-    made.checkpoint(1)
-    (made.root / ".buildrunner" / "logs").mkdir()
-    return made
-
-
-@pytest.fixture
-def log(project):
-    return project.root / ".buildrunner" / "logs" / "build.log"
-
-
-async def test_a_log_is_followed_through_growth_rotation_and_truncation(project, log) -> None:
-    log.write_text("before us\n")
-    async with BuildSession(project.root) as session:
-        until(lambda: tail(session) == ["before us"])
-        with log.open("a") as file:
-            for number in range(100):
-                file.write(f"line {number}\n")
-                file.flush()
-        until(lambda: tail(session)[-1] == "line 99")
-        assert tail(session) == ["before us", *(f"line {n}" for n in range(100))]
-        log.rename(log.with_suffix(".log.1"))
-        log.write_text("rotated\n")
-        until(lambda: tail(session)[-1] == "rotated")
-        log.write_text("cut\n")
-        until(lambda: tail(session)[-1] == "cut")
-        with log.open("a") as file:
-            file.write("unfinished")
-        until(lambda: tail(session)[-1] == "unfinished")
-        log.unlink()
-        log.write_text("anew\n")
-        until(lambda: tail(session)[-1] == "anew")
-        assert len(tail(session)) == 105
-        assert {row.source for row in session.snapshot().terminal.tail} == {"logs/build.log"}
-
-
-async def test_only_the_end_of_a_long_log_is_read_at_the_start(project, log) -> None:
-    log.write_text("".join(f"line {number:06d}\n" for number in range(100_000)))
-    async with BuildSession(project.root) as session:
-        until(lambda: tail(session) and tail(session)[-1] == "line 099999")
-        assert session.seq < 50
-        assert len(tail(session)) == 500
-
-
-async def test_a_log_that_runs_ahead_is_skipped_and_it_is_said(project, log) -> None:
-    log.write_text("first\n")
-    async with BuildSession(project.root) as session:
-        until(lambda: tail(session) == ["first"])
-        with log.open("a") as file:
-            file.write("x" * 99 + "\n")
-            file.write("".join(f"line {number:06d}\n" for number in range(600_000)))
-        until(lambda: tail(session)[-1] == "line 599999", 20)
-        rows = session.since(0) or []
-        assert any("bytes skipped" in getattr(row.event, "output", "") for row in rows)
-
-
-async def test_a_log_that_leads_elsewhere_is_not_read(project, log, tmp_path) -> None:
-    (tmp_path / "secret").write_text("secret\n")
-    log.symlink_to(tmp_path / "secret")
-    async with BuildSession(project.root) as session:
-        time.sleep(0.3)
-        assert tail(session) == []
 
 
 def test_written_output_is_shown_while_it_is_unfinished() -> None:
