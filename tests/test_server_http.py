@@ -14,7 +14,8 @@ import pytest
 import websockets
 
 from buildwidget.server import OptionsError, ServerOptions, serve
-from tests.serving import connect, of_type, plain, published, read_until, serving
+from tests.projects import until
+from tests.serving import connect, of_type, plain, published, read_until, serving, sessions_of
 
 READ, WRITE = "read-token-1", "write-token-1"
 
@@ -193,6 +194,21 @@ def test_a_bad_publication_is_refused_whole(session, guarded, body) -> None:
     assert session.seq == before
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_before_the_json_is_read_over(session, guarded, mark) -> None:
+    body = mark + b'{"type":"component_update","component_id":"bom","name":"J\xc3\xbcrgen"}'
+    url = f"{guarded.url}/api/build/sessions/shop/events"
+    assert httpx.post(url, content=body, headers=bearer(WRITE)).status_code == 200
+    assert "Jürgen" in {component.name for component in session.snapshot().components}
+    assert httpx.post(url, content=mark + mark + body, headers=bearer(WRITE)).status_code == (400 if mark else 200)
+
+
+async def test_a_byte_order_mark_before_a_message_is_read_over(server) -> None:
+    async with connect(server) as ws:
+        await ws.send('\ufeff{"type":"ping","id":7}')
+        assert (await read_until(ws, of_type("pong")))[-1]["id"] == 7
+
+
 def test_a_publication_that_is_too_big(session, guarded) -> None:
     body = b'{"type":"terminal_output","output":"' + b"x" * (2 << 20) + b'"}'
     answer = httpx.post(f"{guarded.url}/api/build/sessions/shop/events", content=body, headers=bearer(WRITE))
@@ -243,13 +259,96 @@ async def test_a_browser_gets_a_cookie_that_opens_the_stream_and_does_not_hold_t
     cookie = answer.headers["set-cookie"]
     assert READ not in cookie
     assert "HttpOnly" in cookie
-    assert "samesite=strict" in cookie.lower()
+    assert "samesite=lax" in cookie.lower()
     pair = cookie.split(";")[0]
     assert await status_of(guarded, Cookie=pair) == 101
     assert await status_of(guarded, Cookie=pair + "0") == 401
     assert httpx.get(guarded.url, headers={"Cookie": pair}).status_code == 200
     url = f"{guarded.url}/api/build/sessions/shop/events"
     assert httpx.post(url, json=[], headers={"Cookie": pair}).status_code == 401  # a cookie never publishes
+
+
+FOREIGN = [
+    b'prefs={"a": 1, "b": [2]}',
+    b"a[b]=1",
+    b"bare",
+    b"name=J\xc3\xbcrgen",
+    b"name=J\xfcrgen",
+    b"=nameless",
+    b"; ;;  ;",
+    b'open="never closed',
+    b"spaces in a name=x",
+    b"buildwidget-8000=older",
+    b"buildwidget-=x",
+    b"{own}=somebody-elses",
+    b'{own}=""',
+    b"{own}",
+    b"{own}==",
+    b"big=" + b"x" * 4_000,
+    b"; ".join(b"n%d=%b" % (number, b"y" * 3_000) for number in range(12)),
+    b"; ".join(b"n%d=1" % number for number in range(3_000)),
+    b"$Version=1; $Path=/",
+    b"expires=Wed, 09 Jun 2027 10:18:14 GMT",
+]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN, ids=lambda cookie: cookie[:24].decode("latin-1"))
+@pytest.mark.parametrize("apart", [False, True], ids=["one line", "lines"])
+def test_cookies_of_other_programs_do_no_harm(guarded, foreign, apart) -> None:
+    name, _, value = httpx.get(f"{guarded.url}/?token={READ}").headers["set-cookie"].split(";")[0].partition("=")
+    foreign = foreign.replace(b"{own}", name.encode())
+    own = f"{name}={value}".encode()
+    for cookies in ([foreign, own], [own, foreign], [foreign, own, foreign]):
+        lines = [b"Cookie: " + one for one in (cookies if apart else [b"; ".join(cookies)])]
+        head = b"\r\n".join([f"Host: 127.0.0.1:{guarded.port}".encode(), *lines])
+        page = raw(guarded, b"GET / HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n\r\n")
+        assert page.split(b" ")[1] == b"200"
+        asked = raw(guarded, b"GET /api/build/stream/shop HTTP/1.1\r\n" + UPGRADE + head + b"\r\n\r\n")
+        assert asked.split(b" ")[1] == b"101"
+    head = f"Host: 127.0.0.1:{guarded.port}\r\nCookie: ".encode() + foreign
+    assert raw(guarded, b"GET / HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n\r\n").split(b" ")[1] == b"401"
+    asked = raw(guarded, b"GET /api/build/stream/shop HTTP/1.1\r\n" + UPGRADE + head + b"\r\n\r\n")
+    assert asked.split(b" ")[1] == b"401"
+
+
+async def test_the_cookie_of_one_server_leaves_that_of_another_alone(session, guarded) -> None:
+    with serving(session, token="another-token") as other:
+        pairs = [
+            httpx.get(f"{server.url}/?token={token}").headers["set-cookie"].split(";")[0]
+            for server, token in ((guarded, READ), (other, "another-token"))
+        ]
+        assert pairs[0].split("=")[0] != pairs[1].split("=")[0]
+        for server in (guarded, other):
+            assert await status_of(server, Cookie="; ".join(pairs)) == 101
+        assert await status_of(other, Cookie=pairs[0]) == 401
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"X-Long: " + b"x" * 20_000,
+        b"\r\n".join(b"X-%d: y" % number for number in range(400)),
+        b"User-Agent: " + b"u" * 9_000,
+        b"Referer: http://127.0.0.1/" + b"r" * 30_000,
+    ],
+    ids=["long", "many", "agent", "referer"],
+)
+def test_long_headers_keep_nobody_out(server, lines) -> None:
+    head = f"Host: 127.0.0.1:{server.port}\r\n".encode() + lines + b"\r\n\r\n"
+    assert raw(server, b"GET / HTTP/1.1\r\nConnection: close\r\n" + head).split(b" ")[1] == b"200"
+    assert raw(server, b"GET /api/build/stream/shop HTTP/1.1\r\n" + UPGRADE + head).split(b" ")[1] == b"101"
+
+
+def test_long_headers_let_nobody_in(guarded) -> None:
+    target = f"GET /api/build/stream/shop?token={READ} HTTP/1.1\r\n".encode() + UPGRADE
+    own = f"Host: 127.0.0.1:{guarded.port}\r\n".encode()
+    evil = b"Origin: https://evil.example\r\n"
+    for head in (own + b"Origin: http://" + b"e" * 9_000 + b"\r\n", own + evil * 40, own * 3 + own):
+        assert raw(guarded, target + head + b"\r\n").split(b" ")[1] in {b"400", b"403"}
+    long = b"GET /api/build/stream/shop?components=" + b"c" * 20_000 + b" HTTP/1.1\r\n" + UPGRADE + own + b"\r\n"
+    answer = raw(guarded, long)
+    assert answer.split(b" ")[1] == b"400"
+    assert b"too long" in answer
 
 
 @pytest.mark.parametrize(
@@ -286,6 +385,12 @@ async def test_null_is_refused_unless_it_is_allowed(server) -> None:
     assert await status_of(server, Origin=server.url) == 101
 
 
+UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
 def raw(server, request: bytes, seconds: float = 5.0) -> bytes:
     with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as one:
         one.sendall(request)
@@ -300,7 +405,18 @@ def raw(server, request: bytes, seconds: float = 5.0) -> bytes:
         ("127.0.0.1:{port}", b"200"),
         ("localhost:{port}", b"200"),
         ("[::1]:{port}", b"200"),
+        ("[0:0:0:0:0:0:0:1]:{port}", b"200"),
+        ("[::FFFF:127.0.0.1]", b"200"),
         ("LOCALHOST", b"200"),
+        ("localhost.:{port}", b"200"),
+        ("localhost..", b"403"),
+        ("::1", b"403"),
+        ("[::1", b"403"),
+        ("[::2]", b"403"),
+        ("localhost, evil.example", b"403"),
+        ("localhost@evil.example", b"403"),
+        ("localhost:99999", b"403"),
+        ("locälhost", b"403"),
         ("evil.example", b"403"),
         ("evil.example:{port}", b"403"),
         ("127.0.0.1.evil.example", b"403"),
@@ -316,11 +432,166 @@ def test_a_host_must_be_our_own(server, host, status) -> None:
     for path in ("/", "/api/build/sessions", "/static/page.js"):
         answer = raw(server, f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
         assert answer.split(b" ")[1] in ({status, b"404", b"500"} if status == b"200" else {status, b"400"})
-    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    request = (
-        f"GET /api/build/stream/shop HTTP/1.1\r\nHost: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n"
-    )
-    assert raw(server, request.encode()).split(b" ")[1] in ({b"101"} if status == b"200" else {b"403", b"400"})
+    request = f"GET /api/build/stream/shop HTTP/1.1\r\nHost: {name}\r\n".encode() + UPGRADE + b"\r\n"
+    assert raw(server, request).split(b" ")[1] in ({b"101"} if status == b"200" else {b"403", b"400"})
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "port", "let_in"),
+    [
+        # the default port is left out
+        ("builds.example.org", "http://builds.example.org", 8000, True),
+        ("builds.example.org", "https://builds.example.org", 8000, True),
+        ("builds.example.org", "http://builds.example.org:80", 80, True),
+        ("builds.example.org:443", "https://builds.example.org", 8000, True),
+        ("builds.example.org:80", "https://builds.example.org", 8000, False),
+        # one form of each name
+        ("BUILDS.example.org.", "https://builds.EXAMPLE.org", 8000, True),
+        ("builds.example.org", "HTTPS://Builds.Example.Org.", 8000, True),
+        ("[2001:DB8:0::7]:8000", "http://[2001:db8::7]:8000", 8000, True),
+        ("[2001:db8::7]:8000", "http://[2001:db8::7]", 8000, False),
+        ("[::1]:8000", "http://[0:0:0:0:0:0:0:1]:8000", 8000, True),
+        ("127.0.0.1:8000", "http://localhost:8000", 8000, False),
+        # a proxy on another port, which names it
+        ("builds.example.org:8443", "https://builds.example.org:8443", 8000, True),
+        ("builds.example.org:8080", "https://builds.example.org:8443", 8000, False),
+        # and one that drops it
+        ("builds.example.org", "http://builds.example.org:8080", 8000, True),
+        ("builds.example.org", "https://builds.example.org:8443", None, True),
+        ("builds.example.org", "http://evil.example:8080", 8000, False),
+        ("builds.example.org", "http://sub.builds.example.org:8080", 8000, False),
+        # without one in between the port is known
+        ("builds.example.org", "http://builds.example.org:8080", 80, False),
+        ("builds.example.org", "https://builds.example.org:8443", 443, False),
+        ("builds.example.org:8000", "http://builds.example.org:9000", 8000, False),
+        # nonsense
+        ("builds.example.org", "http://builds.example.org:0", 80, False),
+        ("builds.example.org", "http://builds.example.org/page", 8000, False),
+        ("builds.example.org", "http://a@builds.example.org", 8000, False),
+        ("builds.example.org", "ws://builds.example.org", 8000, False),
+        ("builds.example.org", "http://builds.example.org, http://builds.example.org", 8000, False),
+        ("evil.example", "http://evil.example", 8000, False),
+        ("builds.example.org:x", "http://builds.example.org", 8000, False),
+    ],
+)
+def test_whether_a_page_is_one_of_our_own(host, origin, port, let_in) -> None:
+    from buildwidget.server.access import Access, Grant
+
+    access = Access(ServerOptions(allow_hosts=("Builds.example.org.", "[2001:db8:0:0::7]")))
+    headers = [(b"host", host.encode()), (b"origin", origin.encode())]
+    scope = {"type": "http", "http_version": "1.1", "server": ("127.0.0.1", port), "headers": headers}
+    assert isinstance(access.check(scope), Grant) == let_in
+
+
+def test_what_a_proxy_says_is_believed_only_from_a_proxy_that_is_trusted(session) -> None:
+    says = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": "evil.example"}
+    for trusted, secure, address in (((), False, "127.0.0.1:"), (("127.0.0.1",), True, "203.0.113.9")):
+        with serving(session, token=READ, trusted_proxies=trusted) as server:
+            answer = httpx.get(f"{server.url}/?token={READ}", headers=says)
+            assert ("secure" in answer.headers["set-cookie"].lower()) == secure
+            url = f"{server.url}/api/build/stream/shop"
+            with httpx.stream("GET", url, headers={**bearer(READ), **says}, timeout=10) as stream:
+                lines = stream.iter_lines()
+                next(lines)
+                (client,) = sessions_of(server).clients()
+                assert client.address.startswith(address)
+            assert httpx.get(url, headers={**says, "Origin": "https://evil.example"}).status_code == 403
+    with pytest.raises(OptionsError, match="proxy"):
+        ServerOptions(trusted_proxies=("everybody",)).check()
+
+
+# -- HEAD and HTTP/1.0 -----------------------------------------------------------------------------------------------
+
+GET_ROUTES = [
+    ("/", "text/html"),
+    ("/healthz", "*/*"),
+    ("/readyz", "*/*"),
+    ("/metrics", "*/*"),
+    ("/asyncapi.json", "*/*"),
+    ("/openapi.json", "*/*"),
+    ("/schema/snapshot.json", "*/*"),
+    ("/static/page.js", "*/*"),
+    ("/api/build/sessions", "*/*"),
+    ("/api/build/status/shop", "*/*"),
+    ("/api/build/stream/shop", "application/x-ndjson"),
+    ("/api/build/stream/shop", "text/event-stream"),
+    ("/api/build/stream/shop?snapshot=1&topics=components", "*/*"),
+]
+ERRORS = [
+    ("/api/build/stream/shop?since=x", "*/*"),
+    ("/api/build/stream/shop", "text/html"),
+    ("/api/build/stream/other", "*/*"),
+    ("/api/build/sessions/shop/events", "*/*"),
+    ("/nothing", "*/*"),
+]
+
+
+@pytest.mark.parametrize(("path", "accept"), GET_ROUTES + ERRORS)
+def test_head_is_the_head_of_get_and_the_connection_goes_on(server, path, accept) -> None:
+    with httpx.stream("GET", server.url + path, headers={"Accept": accept}, timeout=10) as answer:
+        status, kind = answer.status_code, answer.headers["content-type"]
+    until(lambda: not sessions_of(server).clients())
+    joined = sessions_of(server).meters.connects
+    request = f"{path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAccept: {accept}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
+        for _ in range(3):
+            one.sendall(f"HEAD {request}".encode())
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += one.recv(1)
+            assert head.split(b" ")[1] == str(status).encode()
+            assert f"content-type: {kind}".encode() in head
+        one.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n".encode())
+        rest = b"".join(iter(lambda: one.recv(65_536), b""))
+        assert rest.startswith(b"HTTP/1.1 200"), "nothing of a body came before"
+        assert rest.endswith(b'{"status":"ok"}')
+    assert not sessions_of(server).clients()
+    assert sessions_of(server).meters.connects == joined
+
+
+@pytest.mark.parametrize("keep", ["", "Connection: keep-alive\r\n"], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("host", ["", "Host: 127.0.0.1:{port}\r\n"], ids=["no host", "host"])
+def test_http_1_0_has_no_chunks(session, server, keep, host) -> None:
+    lines = keep + host.format(port=server.port)
+    for accept, start in (("application/x-ndjson", b'{"type":"connection"'), ("text/event-stream", b"data: {")):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
+            one.sendall(f"GET /api/build/stream/shop HTTP/1.0\r\nAccept: {accept}\r\n{lines}\r\n".encode())
+            got = b""
+            while b"build_progress" not in got:
+                got += one.recv(65_536)
+            head, _, body = got.partition(b"\r\n\r\n")
+            assert b"transfer-encoding" not in head.lower()
+            assert b"connection: close" in head.lower()
+            session.publish({"type": "error", "error_message": "the last one"})
+            while b"the last one" not in body:
+                body += one.recv(65_536)
+        assert body.startswith(start)
+        for line in body.split(b"\n")[:-1]:
+            if line and not line.startswith(b"id: "):
+                json.loads(line.removeprefix(b"data: "))
+
+
+@pytest.mark.parametrize("keep", ["", "Connection: keep-alive\r\n"], ids=["close", "keep-alive"])
+@pytest.mark.parametrize(("path", "accept"), [one for one in GET_ROUTES if "stream" not in one[0]] + ERRORS)
+def test_other_answers_to_http_1_0_are_whole_and_end(server, path, accept, keep) -> None:
+    whole = httpx.get(server.url + path, headers={"Accept": accept})
+    request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{server.port}\r\nAccept: {accept}\r\n{keep}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
+        one.sendall(request.encode())
+        head, _, body = b"".join(iter(lambda: one.recv(65_536), b"")).partition(b"\r\n\r\n")
+    assert head.split(b" ")[1] == str(whole.status_code).encode()
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    if path != "/metrics":  # they move
+        assert body == whole.content
+
+
+def test_an_end_of_the_server_ends_a_stream_of_http_1_0(session) -> None:
+    with serving(session) as server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
+        one.sendall(b"GET /api/build/stream/shop HTTP/1.0\r\n\r\n")
+        got = one.recv(65_536)
+        server.stop()
+        got += b"".join(iter(lambda: one.recv(65_536), b""))
+        assert got.endswith(b"}\n")
 
 
 def test_other_machines_need_a_token() -> None:

@@ -52,6 +52,12 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="A name of this server, besides its address.", show_default=False),
     ] = None,
+    trust_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS", help="A reverse proxy whose X-Forwarded-For and -Proto are believed.", show_default=False
+        ),
+    ] = None,
     max_clients: Annotated[int, typer.Option(min=1, help="Streams at the same time.")] = 20_000,
     root_path: Annotated[
         str,
@@ -98,6 +104,7 @@ def serve(
             ),
             allow_origins=tuple(allow_origin or ()),
             allow_hosts=tuple(allow_host or ()),
+            trusted_proxies=tuple(trust_proxy or ()),
             max_clients=max_clients,
             root_path=root_path.rstrip("/"),
             log_level=log_level,

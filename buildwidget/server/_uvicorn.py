@@ -18,6 +18,8 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
+from ._handshake import MAX_TARGET, shortened
+from ._http10 import UnchunkedCycle
 from .wire import EXTENSION, Batch, binary_frame, nothing, text_frame
 
 __all__ = ["FrameWriter", "HttpProtocol", "WebSocketProtocol"]
@@ -242,6 +244,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._head = 0
         self._stop_clock()
         super().on_headers_complete()
+        cycle: Any = self.cycle  # none yet, if the request became a WebSocket
+        if self.scope["http_version"] == "1.0" and cycle is not None:
+            cycle.__class__ = UnchunkedCycle
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, with a head that the next parser can take."""
+        if len(self.url) > MAX_TARGET:
+            self.send_400_response("The address is too long; send long lists with a subscribe message.")
+            return
+        self.scope["headers"] = shortened(self.scope["headers"])
+        super().handle_websocket_upgrade()
 
     def on_message_complete(self) -> None:
         """The next bytes are another request's."""

@@ -3,26 +3,29 @@
 A browser sends ``Origin`` with every WebSocket and cannot be made to lie about it, so a page of somebody else's is
 refused. ``Host`` must be a name that this server has: otherwise a foreign name that is pointed at this address (DNS
 rebinding) would make a foreign page one of our own.
+
+Nothing that a proxy adds (``X-Forwarded-Host`` and the like) is read here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
-from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from .config import ServerOptions, is_loopback
+from ..errors import BadRequestError
+from .config import DEFAULT_PORTS, ServerOptions, canonical_name, host_of, is_address, is_loopback, origin_of
+from .query import fields_of, text_of
 
-__all__ = ["Access", "Grant", "Refusal"]
+__all__ = ["COOKIE_PREFIX", "Access", "Grant", "Refusal", "cookie_pairs", "peer_of"]
+
+COOKIE_PREFIX: Final = b"buildwidget-"
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_ONE_ONLY: Final = frozenset({b"host", b"origin"})
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -44,58 +47,75 @@ class Access:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        self._origins = frozenset(filter(None, (_origin(one) for one in options.allow_origins)))
+        self._origins = frozenset(filter(None, (origin_of(one) for one in options.allow_origins)))
         self._any_origin = "*" in options.allow_origins
         self._null_origin = "null" in options.allow_origins
-        self._hosts = frozenset(_LOOPBACK_NAMES | {h.lower().strip("[]") for h in options.allow_hosts})
+        self._hosts = frozenset(_LOOPBACK_NAMES | {canonical_name(name) for name in options.allow_hosts})
         self._any_host = "*" in options.allow_hosts
+        self._bound_to = canonical_name(options.host)
+        secret = (options.token or "").encode()
+        self._cookie_value = hmac.new(secret, b"buildwidget cookie", hashlib.sha256).hexdigest()
+        name = hmac.new(secret, b"buildwidget cookie's name", hashlib.sha256).hexdigest()[:12]
+        self._cookie_name = f"{COOKIE_PREFIX.decode()}{name}"
 
     def check(self, scope: Mapping[str, Any], *, write: bool = False) -> Grant | Refusal:
         """Whether the sender of this request (an ASGI scope) may read, or ``write``."""
         headers = _headers(scope)
         return (
-            self._check_host(headers, scope) or self._check_origin(headers) or self._check_token(headers, scope, write)
+            self._check_host(headers, scope)
+            or self._check_origin(headers, scope)
+            or self._check_token(headers, scope, write)
         )
 
     def check_place(self, scope: Mapping[str, Any]) -> Refusal | None:
         """Only whether the request comes from the right place, whoever sent it."""
         headers = _headers(scope)
-        return self._check_host(headers, scope) or self._check_origin(headers)
+        return self._check_host(headers, scope) or self._check_origin(headers, scope)
 
     # -- where from -----------------------------------------------------------------------------------------------
 
     def _check_host(self, headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> Refusal | None:
         if self._any_host:
             return None
-        host = _host(headers.get(b"host", b"").decode("latin-1"))
+        raw = headers.get(b"host")
+        if raw is None and scope.get("http_version") == "1.0":
+            return None  # HTTP/1.0 has no Host, and no browser speaks it
+        host = host_of((raw or b"").decode("latin-1"))
         if host is not None:
             name = host[0]
-            server = scope.get("server") or ("", None)
-            own = str(server[0]).lower()
-            if name in self._hosts or (name == own and not is_loopback(own)) or name == self._options.host.lower():
+            own = canonical_name(str((scope.get("server") or ("", None))[0]))
+            if name in self._hosts or (name == own and not is_loopback(own)) or name == self._bound_to:
                 return None
             # No foreign name can stand behind an address that is written out.
-            if not is_loopback(own) and _is_address(name):
+            if not is_loopback(own) and is_address(name):
                 return None
         return Refusal(403, "host", "this server has no such name; start it with --allow-host NAME if it has")
 
-    def _check_origin(self, headers: dict[bytes, bytes]) -> Refusal | None:
-        origin = headers.get(b"origin")
-        if origin is None or self._any_origin:
+    def _check_origin(self, headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> Refusal | None:
+        raw = headers.get(b"origin")
+        if raw is None or self._any_origin:
             return None
-        text = origin.decode("latin-1").strip()
-        if text == "null":
-            if self._null_origin:
-                return None
-        else:
-            parsed = _origin(text)
-            host = _host(headers.get(b"host", b"").decode("latin-1"))
-            if parsed is not None:
-                # A proxy may have taken TLS away, so the scheme is the browser's word; the name and the port are ours.
-                own = None if host is None else (host[0], host[1] or _PORTS[parsed[0]])
-                if parsed in self._origins or parsed[1:] == own:
-                    return None
+        text = raw.decode("latin-1").strip()
+        if text == "null" and self._null_origin:
+            return None
+        origin = origin_of(text)
+        if origin is not None and (origin in self._origins or self._is_own(origin, headers, scope)):
+            return None
         return Refusal(403, "origin", "pages of this origin may not connect; allow them with --allow-origin ORIGIN")
+
+    @staticmethod
+    def _is_own(origin: tuple[str, str, int], headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> bool:
+        """Whether a page of this origin came from here. A proxy may have taken TLS away, so any scheme will do."""
+        scheme, name, port = origin
+        host = host_of(headers.get(b"host", b"").decode("latin-1"))
+        if host is None or host[0] != name:
+            return False
+        if host[1] is not None:
+            return host[1] == port
+        # A browser leaves the port out if it is the default one. If that is not where we listen, then a proxy is in
+        # front of us, and it may have dropped the port (nginx: `Host $host`): what it was nobody can tell.
+        listening = (scope.get("server") or ("", None))[1]
+        return port == DEFAULT_PORTS[scheme] or listening not in DEFAULT_PORTS.values()
 
     # -- who ------------------------------------------------------------------------------------------------------
 
@@ -115,21 +135,21 @@ class Access:
             return Grant(write=may_write)
         if shown is not None and _same(shown, options.token):
             return Grant()
-        cookie = self._cookie_of(headers, scope)
-        if cookie is not None and _same(cookie, self.cookie_value()):
+        shown_cookies = self._cookies_of(headers)
+        if any(_same(cookie, self._cookie_value) for cookie in shown_cookies):
             return Grant()
-        if shown is None and cookie is None:
+        if shown is None and not shown_cookies:
             return Refusal(401, "token", "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN")
         return Refusal(401, "token", "this token is not valid here")
 
-    def cookie_name(self, scope: Mapping[str, Any]) -> str:
-        """Browsers send cookies to every port of a host: each server has a name of its own."""
-        server = scope.get("server") or ("", 0)
-        return f"buildwidget-{server[1] or 0}"
+    @property
+    def cookie(self) -> tuple[str, str]:
+        """Name and value of what stands for the token in a browser; the token cannot be read from them.
 
-    def cookie_value(self) -> str:
-        """What stands for the token in a browser: the token cannot be read from it."""
-        return hmac.new((self._options.token or "").encode(), b"buildwidget cookie", hashlib.sha256).hexdigest()
+        Browsers send a cookie to every port of a host. A name that follows from the token keeps servers apart, also
+        those that cannot know by which port they are reached.
+        """
+        return self._cookie_name, self._cookie_value
 
     def may_have_cookie(self, scope: Mapping[str, Any]) -> bool:
         """Whether this request shows the token itself in its address, as ``GET /?token=…`` does."""
@@ -139,22 +159,38 @@ class Access:
             return False
         return _same(shown, options.token) or (options.write_token is not None and _same(shown, options.write_token))
 
-    def _cookie_of(self, headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> str | None:
-        raw = headers.get(b"cookie")
-        if raw is None or len(raw) > 16_384:
-            return None
-        try:
-            morsel = SimpleCookie(raw.decode("latin-1")).get(self.cookie_name(scope))
-        except CookieError:
-            return None
-        return None if morsel is None else morsel.value
+    def _cookies_of(self, headers: dict[bytes, bytes]) -> list[str]:
+        """Our own cookies: all of them, for there is one for each path where somebody logged in."""
+        name = self._cookie_name.encode()
+        return [value.decode("latin-1") for found, value in cookie_pairs(headers.get(b"cookie", b"")) if found == name]
+
+
+def cookie_pairs(header: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and value of each cookie. What is between two semicolons is one program's, and hurts no other's."""
+    for part in header.split(b";"):
+        name, equals, value = part.strip().partition(b"=")
+        if equals:
+            yield name.strip(), value.strip().strip(b'"')
+
+
+def peer_of(scope: Mapping[str, Any]) -> str:
+    """Who is at the other end, as text: ``10.0.0.1:5000``, ``[2001:db8::1]:5000``; empty if nobody can tell."""
+    host, port = scope.get("client") or ("", 0)
+    if not host:
+        return ""
+    name = canonical_name(str(host))
+    shown = f"[{name}]" if ":" in name else name
+    return f"{shown}:{port}" if port else shown
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[bytes, bytes]:
-    """The headers; of one that comes twice the last, except that two hosts or origins are none of ours."""
+    """The headers. Of one that comes twice the last; but two hosts or origins are none of ours, and cookies add up."""
     found: dict[bytes, bytes] = {}
     for name, value in scope.get("headers", ()):
-        found[name] = b"\0" if name in found and name in {b"host", b"origin"} else value
+        if name == b"cookie" and name in found:
+            found[name] += b";" + value
+        else:
+            found[name] = b"\0" if name in found and name in _ONE_ONLY else value
     return found
 
 
@@ -174,41 +210,7 @@ def _query_token(scope: Mapping[str, Any]) -> str | None:
     if b"token" not in query:
         return None
     try:
-        return parse_qs(query.decode("latin-1"), max_num_fields=100).get("token", [None])[0]
-    except ValueError:
+        texts = {text_of(value) for value in fields_of(query).get("token", ())}
+    except BadRequestError:
         return None
-
-
-def _host(text: str) -> tuple[str, int | None] | None:
-    """Name and port of a ``Host`` header; None if it is none."""
-    text = text.strip()
-    if not text or any(c in text for c in "/\\?#@ \0\t"):
-        return None
-    try:
-        parts = urlsplit(f"//{text}")
-        port = parts.port
-    except ValueError:
-        return None
-    return None if not parts.hostname else (parts.hostname.lower(), port)
-
-
-def _origin(text: str) -> tuple[str, str, int] | None:
-    """Scheme, name and port of an origin; None if it is none."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-        return None
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or any(c in text for c in " \\\t"):
-        return None
-    return parts.scheme, parts.hostname.lower(), port or _PORTS[parts.scheme]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return texts.pop() if len(texts) == 1 else None  # of two that differ, who knows which was meant

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from starlette.applications import Starlette
@@ -157,6 +159,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        _take_prefix_away(scope)
         if scope["type"] != "http":  # a WebSocket is checked where its refusal can be told
             await self._app(scope, receive, send)
             return
@@ -166,7 +169,7 @@ class Guard:
         preflight = scope["method"] == "OPTIONS"
         if path in OPEN:
             refusal = None
-        elif preflight or path == "/" or path.startswith("/static/"):
+        elif preflight or path in {"", "/"} or path.startswith("/static/"):
             refusal = self._access.check_place(scope)
         elif scope["method"] == "POST":
             refusal = self._access.check(scope, write=True)
@@ -196,8 +199,20 @@ class Guard:
                 "access-control-max-age": "600",
             }
             await Response(status_code=204, headers=allow)(scope, receive, send_more)
+        elif path == "" and scope["method"] in {"GET", "HEAD"}:  # the page's addresses are relative to its folder
+            query = b"?" + scope["query_string"] if scope["query_string"] else b""
+            there = {"location": f"{quote(scope['path'])}/{query.decode('latin-1')}"}
+            await Response(status_code=307, headers=there)(scope, receive, send_more)
         else:
             await self._app(scope, receive, send_more)
+
+
+def _take_prefix_away(scope: Scope) -> None:
+    """What a server adds to the path (``root_path``) is there twice if no proxy took it away: once is enough."""
+    root = scope.get("root_path", "")
+    if root and f"{scope.get('path', '')}/".startswith(f"{root}{root}/"):
+        scope["path"] = scope["path"].removeprefix(root)
+        scope["raw_path"] = (scope.get("raw_path") or b"").removeprefix(root.encode())
 
 
 class _Stream:
@@ -268,7 +283,7 @@ class _Api:
             if len(body) > MAX_BODY:
                 return error_response(413, "too_big", "at most 1 MiB at once; send the messages in parts")
         try:
-            messages = msgspec.json.decode(bytes(body))
+            messages = msgspec.json.decode(bytes(body).removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, RecursionError) as error:
             return error_response(400, "bad_request", f"this is not JSON: {error}")
         try:
@@ -294,13 +309,14 @@ class _Pages:
             return error_response(500, "no_page", "the page is not built; in a checkout run 'make setup'")
         response = Response(path.read_bytes(), 200, {"cache-control": "no-cache"}, "text/html")
         if self._access.may_have_cookie(request.scope):
+            name, value = self._access.cookie
             response.set_cookie(
-                self._access.cookie_name(request.scope),
-                self._access.cookie_value(),
-                path=request.scope.get("root_path") or "/",
+                name,
+                value,
+                path=None,  # the path that the browser sees: a proxy may have changed it
                 httponly=True,
-                samesite="strict",
-                secure=request.url.scheme == "https",
+                samesite="lax",  # a link from a chat or an issue opens the page; a cookie never publishes
+                secure=request.scope["scheme"] == "https",
             )
         return response
 

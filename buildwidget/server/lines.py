@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from .access import peer_of
 from .filters import Filter
 from .hub import Client, Numbered, Start
+from .query import start_of
 from .sessions import Sessions
-from .stream import start_of
 from .wire import Batch, TaskWriter
 
 __all__ = ["LinesWriter", "respond", "wants_lines"]
@@ -87,22 +88,25 @@ async def respond(
         Before anything was sent.
     """
     start, wanted = start_of_lines(scope)
-    hub = sessions.hub(session_id)
+    sessions.get(session_id)
     headers = [
         (b"content-type", f"{kind}; charset=utf-8".encode()),
         (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),  # else some proxies wait for more before they hand anything on
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if scope["method"] == "HEAD":  # who asks what would come is not one who follows it
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return
+    hub = sessions.hub(session_id)
     writer = LinesWriter(send, kind)
-    peer = scope.get("client") or ("", 0)
     agent = dict(scope.get("headers", ())).get(b"user-agent", b"")[:200].decode("latin-1")
     client = Client(
         hub,
         writer,
         wanted,
         client_id=sessions.new_id(),
-        address=f"{peer[0]}:{peer[1]}" if peer[0] else "",
+        address=peer_of(scope),
         user_agent=agent,
     )
     try:

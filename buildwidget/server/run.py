@@ -21,8 +21,10 @@ from starlette.applications import Starlette
 from ..errors import OptionsError
 from ..session import BuildSession
 from ._uvicorn import HttpProtocol, WebSocketProtocol
+from .addresses import stream_path
 from .app import create_app
 from .config import ServerOptions, session_ids
+from .listening import announced, inherited, listen
 from .logs import configure
 from .sessions import Sessions, default_sessions
 from .stream import MAX_MESSAGE
@@ -58,15 +60,15 @@ def run(options: ServerOptions, announce: Callable[[str], None] | None = None) -
     options.check()
     configure(options.log_level, json_lines=options.json_logs)
     _raise_file_limit()
-    listener = _listen(options)
+    listeners = inherited(options) or [listen(options)]
+    address = announced(listeners, options)
     app = create_app(options=options)
-    server = _Server(
-        _config(app, options), app.state.sessions, lambda: announce(_url(options, listener)) if announce else None
-    )
+    server = _Server(_config(app, options), app.state.sessions, lambda: announce(address) if announce else None)
     try:
-        _run(server.serve(sockets=[listener]))
+        _run(server.serve(sockets=listeners))
     finally:
-        listener.close()
+        for listener in listeners:
+            listener.close()
     if not server.started:
         return 1
     return 130 if server.ended_by == signal.SIGINT else 0
@@ -88,9 +90,9 @@ class LiveServer:
     def __init__(self, sessions: Sessions, options: ServerOptions, session_id: str = "") -> None:
         self.session_id, self._options, self._sessions = session_id, options, sessions
         options.check()
-        listener = _listen(options)
+        listener = listen(options)
         self.port: int = listener.getsockname()[1]
-        self.url = _url(options, listener)
+        self.url = announced([listener], options)
         app = create_app(options=options, sessions=sessions)
         started = threading.Event()
         self._server = _Server(_config(app, options), sessions, started.set)
@@ -127,7 +129,7 @@ class LiveServer:
     @property
     def stream_url(self) -> str:
         """The address of the WebSocket."""
-        return f"{self.url.replace('http', 'ws', 1)}/api/build/stream/{self.session_id}"
+        return f"{self.url.replace('http', 'ws', 1)}/{stream_path(self.session_id)}"
 
     @property
     def running(self) -> bool:
@@ -270,6 +272,8 @@ def _config(app: Starlette, options: ServerOptions) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
         root_path=options.root_path,
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
@@ -287,32 +291,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 def _run(main: Any) -> None:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main)
-
-
-def _listen(options: ServerOptions) -> socket.socket:
-    """A listening socket: one that systemd hands over, or a new one."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
-        return socket.socket(fileno=3)
-    try:
-        family = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((options.host, options.port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        hint = " Choose another port with --port, or --port 0 for any free one." if options.port else ""
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OptionsError(f"cannot listen on {options.host}, port {options.port}: {reason}.{hint}") from None
-    listener.setblocking(False)
-    return listener
-
-
-def _url(options: ServerOptions, listener: socket.socket) -> str:
-    """The address that works from this machine."""
-    host = options.host
-    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 (what was asked for)
-        host = "127.0.0.1"
-    if ":" in host:
-        host = f"[{host}]"
-    scheme = "https" if options.tls_cert else "http"
-    return f"{scheme}://{host}:{listener.getsockname()[1]}{options.root_path}"
 
 
 def _raise_file_limit() -> None:

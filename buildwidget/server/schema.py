@@ -102,8 +102,11 @@ _QUERY: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         {"type": "integer", "minimum": 0},
     ),
     "snapshot": ("1: begin with the whole state as one message.", {"enum": ["0", "1"]}),
-    "topics": ("Message types or groups of them, with commas between.", {"type": "string"}),
-    "components": ("Ids of components, with commas between: only these, and their features.", {"type": "string"}),
+    "topics": ("Message types or groups of them; with commas between, or repeated.", _TOPICS),
+    "components": (
+        "Ids of components: only these, and their features. With commas between, or repeated; a comma in an id is %2C.",
+        _IDS,
+    ),
     "min_level": ("The least level of output, warnings and errors.", {"enum": list(LEVELS)}),
     "token": ("The read token, where no header can be set.", {"type": "string"}),
 }
@@ -128,7 +131,7 @@ def asyncapi() -> dict[str, Any]:
         "address": _STREAM,
         "description": "One build, live. Close codes: 1000 done, 1001 going away, 1008 policy, 1009 too big, 1013 too "
         "slow or too many, 4404 no such session.",
-        "parameters": {"session_id": {"description": "1 to 128 letters, digits, dots, hyphens or underscores."}},
+        "parameters": {"session_id": {"description": "The session's id, percent-encoded."}},
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": {"ws": {"query": {"type": "object", "properties": query}}},
     }
@@ -164,7 +167,7 @@ def openapi() -> dict[str, Any]:
         "name": "session_id",
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        "schema": {"type": "string", "minLength": 1},
     }
     query = [{"name": n, "in": "query", "description": t, "schema": s} for n, (t, s) in _QUERY.items() if n != "token"]
     last = {

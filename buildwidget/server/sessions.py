@@ -16,6 +16,7 @@ from weakref import WeakSet
 from ..errors import UnknownSessionError
 from ..model import BuildStatus
 from ..session import BuildSession
+from .addresses import check_id, page_query, stream_path
 from .config import ID, ServerOptions
 from .hub import Client, Hub
 from .meters import Meters
@@ -65,6 +66,7 @@ class Sessions:
         with self._lock:
             if session_id in self._sessions:
                 raise ValueError(f"there is a session {session_id!r} already")
+            check_id(session_id)
             session = BuildSession(project, session_id=session_id)
             session.open()
             self._sessions[session_id] = session
@@ -73,7 +75,14 @@ class Sessions:
             return session
 
     def add(self, session: BuildSession) -> None:
-        """Serve a session of somebody else's, under its own id. It is not closed with the server."""
+        """Serve a session of somebody else's, under its own id. It is not closed with the server.
+
+        Raises
+        ------
+        OptionsError
+            If the id cannot be a part of an address.
+        """
+        check_id(session.session_id)
         with self._lock:
             self._sessions[session.session_id] = session
             self._fixed.add(session.session_id)
@@ -100,7 +109,7 @@ class Sessions:
             if session is None:
                 if not self.options.open_sessions:
                     raise UnknownSessionError(f"there is no session {session_id[:128]!r} here")
-                if not ID.fullmatch(session_id):
+                if not ID.fullmatch(session_id) or session_id in {".", ".."}:
                     raise UnknownSessionError("a session id has 1 to 128 letters, digits, dots, hyphens or underscores")
                 if len(self._sessions) >= MAX_SESSIONS and not self._drop_unused(UNUSED / 60):
                     raise UnknownSessionError(f"there are {MAX_SESSIONS:,} sessions already")
@@ -218,8 +227,8 @@ class Sessions:
                     "seq": seq,
                     "updated_at": state.updated_at,
                     "clients": len(self.clients(name)),
-                    "stream": f"api/build/stream/{name}",
-                    "page": f"?session={name}",
+                    "stream": stream_path(name),
+                    "page": page_query(name),
                 }
             )
         return rows

@@ -7,19 +7,19 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
-from urllib.parse import parse_qs
 
 import msgspec
 
 from .. import events as ev
 from ..errors import BadRequestError, FilterError, UnknownSessionError
-from .access import Access, Refusal
+from .access import Access, Refusal, peer_of
 from .filters import EVERYTHING, Filter
 from .hub import Client, Start
+from .query import start_of
 from .sessions import Sessions
 from .wire import writer_of
 
-__all__ = ["handle", "start_of"]
+__all__ = ["handle"]
 
 logger = logging.getLogger("buildwidget.server")
 
@@ -30,38 +30,6 @@ BAD_PER_SECOND: Final = 20
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-def start_of(scope: Scope) -> tuple[Start, Filter]:
-    """Where a client wants to begin, and what it wants to hear, by the query of its address.
-
-    Raises
-    ------
-    BadRequestError
-        If ``since``, ``topics``, ``components`` or ``min_level`` cannot be read.
-    """
-    raw = scope.get("query_string", b"")
-    if not raw:
-        return Start(), EVERYTHING
-    try:
-        query = parse_qs(raw.decode("latin-1"), max_num_fields=100)
-    except ValueError:
-        raise BadRequestError("the query has too many fields") from None
-    values = {name: found[-1] for name, found in query.items()}
-    since = None
-    if "since" in values:
-        text = values["since"]
-        if not (text.isascii() and text.isdigit() and len(text) <= 16):
-            raise BadRequestError(f"since must be the number of a message, got {text[:40]!r}")
-        since = int(text)
-    topics = values["topics"].split(",") if "topics" in values else None
-    components = values["components"].split(",") if "components" in values else None
-    try:
-        wanted = Filter.of(topics, components, values.get("min_level"))
-    except FilterError as error:
-        raise BadRequestError(str(error)) from None
-    snapshot = values.get("snapshot", "") not in {"", "0", "false"}
-    return Start(values.get("epoch"), since, snapshot), (EVERYTHING if wanted == EVERYTHING else wanted)
 
 
 async def handle(
@@ -98,13 +66,12 @@ async def handle(
         await send({"type": "websocket.close", "code": code, "reason": reason})
         return
     headers = dict(scope.get("headers", ()))
-    peer = scope.get("client") or ("", 0)
     client = Client(
         hub,
         writer_of(scope, send),
         wanted,
         client_id=sessions.new_id(),
-        address=f"{peer[0]}:{peer[1]}" if peer[0] else "",
+        address=peer_of(scope),
         user_agent=headers.get(b"user-agent", b"")[:200].decode("latin-1"),
     )
     await converse(client, receive, start, sessions)
@@ -161,7 +128,7 @@ async def _answer(client: Client, message: MutableMapping[str, Any]) -> None:
         client.writer.close(1009, "at most 64 KiB")
         return
     try:
-        request = msgspec.json.decode(text)
+        request = msgspec.json.decode(text.removeprefix("\ufeff"))  # some programs begin every text with it
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequestError(f"this is not JSON: {error}") from None
     if not isinstance(request, dict):

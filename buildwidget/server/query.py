@@ -1,0 +1,109 @@
+"""What the query of an address asks for: where to begin, and what to hear. Pure: bytes in, typed values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from ..errors import BadRequestError, FilterError
+from .filters import EVERYTHING, MAX_COMPONENTS, MAX_TOPICS, Filter
+from .hub import Start
+
+__all__ = ["fields_of", "start_of", "text_of"]
+
+MAX_FIELDS: Final = MAX_COMPONENTS + MAX_TOPICS + 100
+_ONCE: Final = ("since", "epoch", "snapshot", "min_level")
+
+
+def fields_of(raw: bytes) -> dict[str, list[bytes]]:
+    """Name → the values of each field of that name, in their order, still encoded. Fields without a value are none.
+
+    Raises
+    ------
+    BadRequestError
+        If there are too many, or a name is no text.
+    """
+    parts = raw.split(b"&", MAX_FIELDS)
+    if len(parts) > MAX_FIELDS:
+        raise BadRequestError(f"the query has more than {MAX_FIELDS:,} fields")
+    found: dict[str, list[bytes]] = {}
+    for part in parts:
+        name, _, value = part.partition(b"=")
+        if value:
+            found.setdefault(text_of(name), []).append(value)
+    return found
+
+
+def text_of(value: bytes) -> str:
+    """An encoded name or value as text.
+
+    Raises
+    ------
+    BadRequestError
+        If it is not UTF-8.
+    """
+    try:
+        return unquote_to_bytes(value.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        raise BadRequestError(f"{value[:40].decode('ascii', 'replace')!r} in the query is not UTF-8") from None
+
+
+def start_of(scope: Mapping[str, Any]) -> tuple[Start, Filter]:
+    """Where a client wants to begin, and what it wants to hear, by the query of its address.
+
+    Lists are written with commas, by repeating the field, or both.
+
+    Raises
+    ------
+    BadRequestError
+        If ``since``, ``topics``, ``components`` or ``min_level`` cannot be read, or if a field that has one value has
+        several that differ.
+    """
+    raw = scope.get("query_string", b"")
+    if not raw:
+        return Start(), EVERYTHING
+    fields = fields_of(raw)
+    values = {name: _only(name, fields[name]) for name in _ONCE if name in fields}
+    since = None
+    if "since" in values:
+        text = values["since"]
+        if not (text.isascii() and text.isdigit() and len(text) <= 16):
+            raise BadRequestError(f"since must be the number of a message, got {text[:40]!r}")
+        since = int(text)
+    topics = _topics(fields["topics"]) if "topics" in fields else None
+    components = _ids(fields["components"]) if "components" in fields else None
+    try:
+        wanted = Filter.of(topics, components, values.get("min_level"))
+    except FilterError as error:
+        raise BadRequestError(str(error)) from None
+    snapshot = values.get("snapshot", "") not in {"", "0", "false"}
+    return Start(values.get("epoch"), since, snapshot), (EVERYTHING if wanted == EVERYTHING else wanted)
+
+
+def _only(name: str, values: list[bytes]) -> str:
+    texts = {text_of(value) for value in values}
+    if len(texts) > 1:
+        raise BadRequestError(f"{name} is given {len(values)} times, with different values")
+    return texts.pop()
+
+
+def _topics(values: Iterable[bytes]) -> list[str] | None:
+    """No topic's name holds a comma, so an encoded comma separates as well."""
+    names = [name.strip() for value in values for name in text_of(value).split(",")]
+    return list(dict.fromkeys(filter(None, names))) or None
+
+
+def _ids(values: Iterable[bytes]) -> list[str] | None:
+    """An id may hold a comma, which is then encoded. But many libraries encode the commas of a list too.
+
+    So a comma separates, and what an encoded comma is cannot be known: the whole is listened to, and its parts.
+    """
+    found: dict[str, None] = {}
+    for value in values:
+        for piece in value.split(b","):
+            whole = text_of(piece)
+            for one in (whole, *map(str.strip, whole.split(","))):
+                if one:
+                    found[one] = None
+    return list(found) or None
