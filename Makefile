@@ -2,7 +2,7 @@
 # Choose a Python with PYTHON=…, a browser with CHROMIUM=…
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench protocol lock build setup clean distclean
+.PHONY: help demo test matrix installs lint format bench protocol lock build setup clean distclean
 
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -13,6 +13,13 @@ demo: ## A simulated build, live in JupyterLab and in this terminal (DEMO_ARGS='
 
 test: ## Every check and every test (PYTEST_ARGS='-k widget')
 	@sh scripts/test.sh
+
+installs: ## What an install takes, and whether it leaves other packages alone (needs the package index)
+	@sh scripts/setup.sh dev
+	@.venv/bin/python scripts/installs.py
+
+matrix: ## The core of the tests under every other Python that is here (PYTHONS='python3.12 python3.13')
+	@sh scripts/matrix.sh
 
 lint: ## Format, lint and types of Python and TypeScript, and whether generated files are current
 	@sh scripts/setup.sh dev

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from ._extras import needs_extra
+
 __all__ = ["lazy_exports"]
 
 
@@ -23,15 +25,19 @@ def lazy_exports(
         Public name → the module it lives in, relative to the package.
     made
         Public name → what makes it when it is first asked for.
+
+    Raises
+    ------
+    MissingExtraError
+        By the ``__getattr__``, for a name that needs a library which is not installed.
     """
 
     def get(name: str) -> Any:
-        if made and name in made:
-            value = made[name]()
-        elif name in homes:
-            value = getattr(import_module(f".{homes[name]}", package), name)
-        else:
+        if name not in homes and name not in (made or {}):
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        with needs_extra(f"{package}.{name}"):
+            maker = (made or {}).get(name)
+            value = maker() if maker else getattr(import_module(f".{homes[name]}", package), name)
         setattr(sys.modules[package], name, value)  # from now on an ordinary attribute
         return value
 

@@ -1,6 +1,6 @@
 """Write the lock files: exact versions, and no word about where they come from.
 
-``requirements.lock`` is what the demo needs (the package, its extra ``lab`` and its build), ``requirements-dev.lock``
+``requirements.lock`` is what the demo needs (the package, its extra ``all`` and its build), ``requirements-dev.lock``
 is that and the dependency group ``dev``. Run it with ``make lock``: it keeps the versions that still fit.
 ``make lock LOCK_ARGS=--upgrade`` takes the newest.
 
@@ -32,6 +32,15 @@ def group(groups: dict[str, list[Any]], name: str) -> list[str]:
     return found
 
 
+def extra(project: dict[str, Any], name: str) -> list[str]:
+    """The requirements of an extra, with the extras of the package itself that it includes."""
+    found: list[str] = []
+    for entry in project["optional-dependencies"][name]:
+        own = re.fullmatch(rf"{project['name']}\[([\w,]+)\]", entry)
+        found += [one for part in own[1].split(",") for one in extra(project, part)] if own else [entry]
+    return found
+
+
 def resolve(requirements: list[str], constraints: list[Path]) -> dict[str, str]:
     """Name → version of everything that the requirements need."""
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +68,7 @@ def main(arguments: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     runtime = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["lab"],
+        *extra(project["project"], "all"),
         *project["build-system"]["requires"],
     ]
     dev = [*runtime, *group(project["dependency-groups"], "dev")]

@@ -364,7 +364,7 @@ def test_duckdb_all_tables_or_none(demo: History, tmp_path: Path, monkeypatch: p
 
 def test_without_duckdb_it_says_how_to_get_it(demo: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(ImportError, match=r"pip install 'buildwidget\[duckdb\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'buildwidget\[history\]'"):
         demo.to_duckdb()
 
 

@@ -31,7 +31,7 @@ FLOORS = [
     ["__main__"],
 ]
 # The package's own helpers, which every room may use.
-COMMON = {"_lazy", "_version"}
+COMMON = {"_extras", "_lazy", "_version"}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # Names that a lower room hands on from a higher one, imported only when somebody asks for them.

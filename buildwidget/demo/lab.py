@@ -22,11 +22,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ..errors import DemoError
+from ..errors import DemoError, MissingExtraError
 
 __all__ = ["DemoLab", "notebook_source"]
 
@@ -112,13 +113,14 @@ class DemoLab:
 
         Raises
         ------
+        MissingExtraError
+            If JupyterLab is not installed.
         DemoError
-            If JupyterLab is not installed, or does not come up.
+            If it does not come up.
         """
-        from importlib.util import find_spec
-
-        if find_spec("jupyterlab") is None:
-            raise DemoError("JupyterLab is not installed here. Install it (pip install jupyterlab), or use --no-lab.")
+        for library in ("jupyterlab", "ipykernel"):
+            if find_spec(library) is None:
+                raise MissingExtraError("the demo in JupyterLab (without it: --no-lab)", "lab", library)
         self._own = Path(tempfile.mkdtemp(prefix="buildwidget-lab-"))
         settings = self._own / "settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True)

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from .._extras import needs_extra
 from ..model import BuildStatus, Status
 from .tables import TABLES
 
@@ -163,10 +164,8 @@ class Exports:
         duckdb.Error
             If the database cannot be opened or written, or has a table where a view is to be.
         """
-        try:
+        with needs_extra("to_duckdb"):
             import duckdb
-        except ImportError as error:
-            raise ImportError("to_duckdb needs DuckDB: pip install 'buildwidget[duckdb]'") from error
         if connection is not None and not isinstance(connection, str | os.PathLike):
             _show(connection, self.tables, prefix)
             return connection

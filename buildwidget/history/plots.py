@@ -15,6 +15,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from .._extras import needs_extra
+
 if TYPE_CHECKING:
     from .analysis import Tables
     from .plotting.views import View
@@ -46,7 +48,7 @@ class Plots:
     session_id
         The project. None: the newest of the history.
     backend
-        ``altair`` or ``matplotlib`` (``pip install 'buildwidget[matplotlib]'``).
+        ``altair`` or ``matplotlib`` (both: ``pip install 'buildwidget[plot]'``).
     width, height
         Of the whole chart, in pixels.
     theme
@@ -268,11 +270,5 @@ def _library(backend: str) -> ModuleType:
     known = sys.modules.get(f"{__package__}.plotting.{name}")
     if known is not None:
         return known
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(import_module, f".plotting.{name}", __package__).result()
-    except ImportError as error:
-        package = "buildwidget" if backend == "altair" else "buildwidget[matplotlib]"
-        raise ImportError(
-            f"these charts need {backend}, which cannot be imported ({error}). Install it: pip install '{package}'"
-        ) from error
+    with needs_extra(f"a chart of {backend}"), ThreadPoolExecutor(1) as thread:
+        return thread.submit(import_module, f".plotting.{name}", __package__).result()

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.routing import Route
 
+from .._extras import needs_extra
 from .access import Access
 from .app import Guard, build_routes
 from .config import ServerOptions
@@ -37,13 +38,11 @@ def make_router() -> Any:
 
     Raises
     ------
-    ImportError
+    MissingExtraError
         Without FastAPI.
     """
-    try:
+    with needs_extra("the router"):
         from fastapi import APIRouter
-    except ImportError:
-        raise ImportError("the router needs FastAPI: pip install 'buildwidget[fastapi]'") from None
     sessions = default_sessions()
     access = Access(sessions.options)
     routes: list[Any] = []
