@@ -224,16 +224,20 @@ class BuildState:
             out.append(cls(**fields, seq=self.seq + len(out) + 1, **common))
 
         asdict = msgspec.structs.asdict
+        told: dict[tuple[str, str], Any] = {}  # what the messages so far make of an item; None: removed
         # Removals first: what they leave room for may follow.
         for kind, item_id in delta.removed:
             bucket: dict[str, Any] = self._context if kind == "context" else self._items[kind]
             # A checkpoint may have left the window: that it is gone is news all the same.
             if item_id in bucket or kind == "checkpoint":
                 emit(ev.Removed, {"kind": kind, "id": item_id})
+                told[kind, item_id] = None
         for item in delta.items:
             kind, id_field, cls = KINDS[type(item)]
-            if self._items[kind].get(getattr(item, id_field)) != item:
+            item_id = getattr(item, id_field)
+            if told.get((kind, item_id), self._items[kind].get(item_id)) != item:
                 emit(cls, asdict(item))
+                told[kind, item_id] = item
         for message in delta.messages:
             out.append(msgspec.structs.replace(message, seq=self.seq + len(out) + 1, **common))
         for warning, cleared in delta.warnings:

@@ -44,6 +44,15 @@ def test_a_message_that_comes_twice_changes_nothing(log: list[Any]) -> None:
     assert as_json(state.snapshot()) == before
 
 
+def test_an_item_that_comes_twice_in_one_delta_ends_as_the_last_one_says() -> None:
+    before, other = model.Phase(phase_id="1", name="before"), model.Phase(phase_id="1", name="other")
+    state = BuildState()
+    for delta in (Delta(items=[before]), Delta(items=[other, before]), Delta(removed=[("phase", "1")], items=[before])):
+        for event in state.diff(delta, session_id="s", now=NOW):
+            state.apply(event)
+        assert state.get("phase", "1") == before
+
+
 @given(st.lists(my.components | my.features | my.tasks | my.phases, max_size=12), my.logs)
 def test_diff_then_apply_reaches_what_was_asked_for_and_then_rests(items: list[Any], log: list[Any]) -> None:
     state = fold(log)
