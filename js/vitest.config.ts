@@ -17,6 +17,8 @@ export default defineConfig({
           browser: "chromium",
           launch: {
             executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+            // As with a mouse on most systems: scroll bars take room.
+            ignoreDefaultArgs: ["--hide-scrollbars"],
             args: [
               "--no-sandbox",
               "--disable-gpu",

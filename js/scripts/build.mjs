@@ -36,6 +36,21 @@ export const options = {
   logLevel: "info",
 };
 
+/** Some hosts look for the words `export default` in the text of a widget; minified, they would not be there. */
+const plainDefault = {
+  name: "plain-default",
+  setup(build) {
+    build.initialOptions.write = false;
+    build.onEnd(async ({ outputFiles = [] }) => {
+      for (const file of outputFiles) {
+        const text = file.text.replace(/export\{([\w$]+) as default\};?(\s*)$/, "export default $1;$2");
+        if (!text.includes("export default ")) throw new Error(`expected a default export at the end of ${file.path}`);
+        await writeFile(file.path, text);
+      }
+    });
+  },
+};
+
 /** The page as it is, when it changes too. */
 const pageHtml = {
   name: "page-html",
@@ -47,7 +62,12 @@ const pageHtml = {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await mkdir(out, { recursive: true });
   const bundles = [
-    { ...options, entryPoints: [resolve(src, "widget.ts")], outfile: resolve(out, "widget.js") },
+    {
+      ...options,
+      entryPoints: [resolve(src, "widget.ts")],
+      outfile: resolve(out, "widget.js"),
+      plugins: [inlineCss, plainDefault],
+    },
     {
       ...options,
       entryPoints: [resolve(src, "page.ts"), resolve(src, "page.css")],

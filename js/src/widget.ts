@@ -32,29 +32,36 @@ function anyOf(own: AbortSignal, given: AbortSignal | undefined): AbortSignal {
   return given ? AbortSignal.any([given, own]) : own;
 }
 
-export default () => {
-  // Jupyter asks for a definition per widget and gives `initialize` and `render` different proxies of one model;
-  // marimo may share the definition and gives both the same model.
+interface Definition {
+  initialize(context: InitializeContext): () => void;
+  render(context: RenderContext): () => void;
+}
+
+/**
+ * @param own whether the definition is of one widget alone. Jupyter gives `initialize` and `render` different proxies of
+ *   one model: then the only connection there is must be meant.
+ */
+function define(own: boolean): Definition {
   const links = new Map<WidgetModel, Link>();
 
   const linkOf = (model: WidgetModel): Link | undefined => {
     const known = links.get(model);
-    if (known !== undefined || links.size !== 1) return known;
+    if (known !== undefined || !own || links.size !== 1) return known;
     return [...links.values()][0];
   };
 
   return {
-    initialize({ model, signal }: InitializeContext): () => void {
-      const own = new AbortController();
-      links.set(model, connect(model, anyOf(own.signal, signal)));
+    initialize({ model, signal }) {
+      const ended = new AbortController();
+      links.set(model, connect(model, anyOf(ended.signal, signal)));
       return () => {
-        own.abort();
+        ended.abort();
         links.delete(model);
       };
     },
-    render({ model, el, signal }: RenderContext): () => void {
-      const own = new AbortController();
-      const ends = anyOf(own.signal, signal);
+    render({ model, el, signal }) {
+      const ended = new AbortController();
+      const ends = anyOf(ended.signal, signal);
       const link = linkOf(model) ?? connect(model, ends);
       mountFace(el, link.live, ends);
       const look = (): void => link.transport.setDead(el.classList.contains(DEAD));
@@ -63,7 +70,11 @@ export default () => {
       ends.addEventListener("abort", () => observer.disconnect(), { once: true });
       look();
       link.transport.start();
-      return () => own.abort();
+      return () => ended.abort();
     },
   };
-};
+}
+
+// Hosts that know anywidget's whole specification call this for each widget and get a definition of its own; those that
+// only know its first form find `initialize` and `render` on it.
+export default Object.assign(() => define(true), define(false));

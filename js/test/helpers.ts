@@ -20,11 +20,15 @@ export interface Mounted {
   stop(): void;
 }
 
-/** A face with a state, in the page. */
-export function mount(state?: State, width = 900): Mounted {
+function plainHost(width: number): HTMLElement {
   const host = document.createElement("div");
   host.style.width = `${width}px`;
   document.body.append(host);
+  return host;
+}
+
+/** A face with a state, in the page. */
+export function mount(state?: State, width = 900, host = plainHost(width)): Mounted {
   const live = new Live();
   live.setMeta({ path: "~/projects/shop", version: "0.1.0" });
   if (state) live.adopt(state, "e", 1);

@@ -24,6 +24,7 @@ export function mountFace(host: HTMLElement, live: Live, signal: AbortSignal): v
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", "Build");
   host.append(root);
+  host.classList.add("bw-host");
   adoptStyles(root);
   followTheme(root, signal);
 
@@ -79,6 +80,7 @@ export function mountFace(host: HTMLElement, live: Live, signal: AbortSignal): v
       clearInterval(timer);
       cancelAnimationFrame(settled);
       root.remove();
+      host.classList.remove("bw-host");
     },
     { once: true },
   );

@@ -6,10 +6,10 @@ import type { Live } from "../live";
 import { naturalCompare } from "../order";
 import { parseQuery } from "../query";
 import { comparison, type Entry, flatten, SORTS, type SortId } from "./entries";
-import type { Cells } from "./rows";
-import { BLANK } from "./rows";
+import type { Column } from "./row-slot";
+import { BLANK, type Cells } from "./rows";
 import type { Face, TabView } from "./view";
-import { type Column, type Row, VirtualTree } from "./virtual-tree";
+import { type Row, VirtualTree } from "./virtual-tree";
 
 /** Where the items of a tree come from. */
 export interface TreeSource {
@@ -74,12 +74,11 @@ export class TreeTab implements TabView {
       },
       face.signal,
     );
-    this.el.append(this.#tools, this.#tree.el, this.#empty);
-    const observer = new ResizeObserver((entries) => {
-      const width = entries[0]?.contentRect.width ?? 0;
-      if (width > 0) this.#tree.setRowHeight(width < NARROW ? TALL_ROW : ROW);
-    });
-    observer.observe(this.el);
+    // As wide as the tab and never higher: what is done when it changes cannot change it again.
+    const ruler = document.createElement("div");
+    this.el.append(ruler, this.#tools, this.#tree.el, this.#empty);
+    const observer = new ResizeObserver(() => this.#fit());
+    observer.observe(ruler);
     face.signal.addEventListener(
       "abort",
       () => {
@@ -94,6 +93,8 @@ export class TreeTab implements TabView {
 
   update(changes: Changes): void {
     if (changes.layout) this.#layout();
+    // Shown again: it may be narrower than it was.
+    if (changes.all) this.#fit();
     const { live } = this.#face;
     if (changes.all || changes.structure || changes.filter || this.#source.reshaped?.(changes, this.#entries, live)) {
       this.#rebuild();
@@ -132,6 +133,12 @@ export class TreeTab implements TabView {
       this.#rebuild();
     }
     return this.#tree.reveal(key);
+  }
+
+  /** Two lines for each row where there is no room for one. */
+  #fit(): void {
+    const width = this.el.clientWidth;
+    if (width > 0) this.#tree.setRowHeight(width < NARROW ? TALL_ROW : ROW);
   }
 
   #layout(): void {
@@ -177,8 +184,8 @@ export class TreeTab implements TabView {
     const query = parseQuery(live.filter);
     const rows = flatten(roots, (e) => this.#isOpen(e), query, comparison(this.#sort, this.#natural));
     this.#shown = rows.reduce((n, row) => n + (row.selectable ? 1 : 0), 0);
-    this.#tree.setRows(rows);
     this.#tree.el.hidden = rows.length === 0;
+    this.#tree.setRows(rows);
     this.#empty.hidden = rows.length > 0;
     this.#empty.textContent = total > 0 ? "Nothing matches the filter." : this.#source.empty;
     this.#toolbar();

@@ -1,7 +1,8 @@
 // A tree of rows of one height, of which only those in sight are in the page. Rows are patched in place: no view is
 // made again because a number changed. An ARIA treegrid with a roving tabindex.
 
-import { iconElement } from "./icons";
+import { attr, type Column, div, fillSlot, makeSlot, type Slot } from "./row-slot";
+import { RowWindow } from "./row-window";
 import type { Cells } from "./rows";
 
 export interface Row {
@@ -15,11 +16,6 @@ export interface Row {
   selectable: boolean;
 }
 
-export interface Column {
-  id: "name" | "status" | "chip" | "bar" | "tests" | "time";
-  title: string;
-}
-
 export interface TreeModel {
   cells(row: Row): Cells;
   toggle(row: Row, expanded: boolean): void;
@@ -31,45 +27,23 @@ export interface TreeModel {
 
 /** Every row has these cells; those that a tree has no column for are not displayed. */
 const COLUMNS: readonly Column["id"][] = ["name", "status", "chip", "bar", "tests", "time"];
-const OVERSCAN = 6;
+const ROW_HEIGHT = 28;
 const PAGE_LEAST = 5;
-
-interface Slot {
-  el: HTMLElement;
-  key: string;
-  index: number;
-  cells: Cells | null;
-  icon: SVGSVGElement;
-  twisty: HTMLElement;
-  name: HTMLElement;
-  note: HTMLElement;
-  status: HTMLElement;
-  chip: HTMLElement;
-  chipCell: HTMLElement;
-  bar: HTMLElement;
-  fill: HTMLElement;
-  barText: HTMLElement;
-  tests: HTMLElement;
-  time: HTMLElement;
-}
 
 export class VirtualTree {
   readonly el: HTMLElement;
   readonly #scroller: HTMLElement;
   readonly #body: HTMLElement;
+  readonly #window: RowWindow;
   readonly #model: TreeModel;
   #rows: readonly Row[] = [];
   #index = new Map<string, number>();
   #slots = new Map<string, Slot>();
   #free: Slot[] = [];
-  #rowHeight = 28;
-  #viewHeight = 400;
-  #scrollTop = 0;
   #active: string | null = null;
   #anchor: string | null = null;
   #typed = "";
   #typedAt = 0;
-  #pending = 0;
 
   constructor(label: string, columns: readonly Column[], model: TreeModel, signal: AbortSignal) {
     this.#model = model;
@@ -100,20 +74,10 @@ export class VirtualTree {
     this.#scroller.append(this.#body);
     this.el.append(headGroup, this.#scroller);
 
-    this.#scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true, signal });
+    this.#window = new RowWindow(this.#scroller, this.#body, ROW_HEIGHT, () => this.#place(), signal);
     this.#body.addEventListener("click", (e) => this.#onClick(e), { signal });
     this.#body.addEventListener("keydown", (e) => this.#onKey(e), { signal });
     this.#body.addEventListener("focusin", (e) => this.#onFocus(e), { signal });
-    const observer = new ResizeObserver(() => this.#onResize());
-    observer.observe(this.#scroller);
-    signal.addEventListener(
-      "abort",
-      () => {
-        observer.disconnect();
-        if (this.#pending !== 0) cancelAnimationFrame(this.#pending);
-      },
-      { once: true },
-    );
   }
 
   /** The rows in order. Call when rows came, went or moved. */
@@ -122,9 +86,7 @@ export class VirtualTree {
     this.#index = new Map(rows.map((row, i) => [row.key, i]));
     if (this.#active === null || !this.#index.has(this.#active)) this.#active = rows[0]?.key ?? null;
     this.el.setAttribute("aria-rowcount", String(rows.length + 1));
-    this.#body.style.height = `${rows.length * this.#rowHeight}px`;
-    // Fewer rows may have moved the scroll position without an event yet.
-    this.#scrollTop = Math.min(this.#scrollTop, Math.max(0, rows.length * this.#rowHeight - this.#viewHeight));
+    this.#window.setCount(rows.length);
     this.#place();
     this.refresh(null);
   }
@@ -143,13 +105,9 @@ export class VirtualTree {
 
   /** Two-line rows are taller. */
   setRowHeight(height: number): void {
-    if (height === this.#rowHeight) return;
-    const first = this.#scrollTop / this.#rowHeight;
-    this.#rowHeight = height;
+    if (height === this.#window.rowHeight) return;
     this.el.style.setProperty("--bw-row", `${height}px`);
-    this.#body.style.height = `${this.#rows.length * height}px`;
-    this.#scrollTop = first * height;
-    this.#scroller.scrollTop = this.#scrollTop;
+    this.#window.setRowHeight(height);
     for (const slot of this.#slots.values()) this.#position(slot, slot.index);
     this.#place();
   }
@@ -172,28 +130,12 @@ export class VirtualTree {
 
   // -- placing ---------------------------------------------------------------------------------------------------
 
-  #onResize(): void {
-    const height = this.#scroller.clientHeight;
-    if (height === 0 || height === this.#viewHeight) return;
-    this.#viewHeight = height;
-    this.#place();
-  }
-
-  #onScroll(): void {
-    this.#scrollTop = this.#scroller.scrollTop;
-    if (this.#pending !== 0) return;
-    this.#pending = requestAnimationFrame(() => {
-      this.#pending = 0;
-      this.#place();
-    });
-  }
-
   #place(): void {
-    const height = this.#rowHeight;
-    const first = Math.max(0, Math.floor(this.#scrollTop / height) - OVERSCAN);
-    const last = Math.min(this.#rows.length, Math.ceil((this.#scrollTop + this.#viewHeight) / height) + OVERSCAN);
+    this.#window.hold((this.#active === null ? undefined : this.#index.get(this.#active)) ?? -1);
+    const { first, end } = this.#window.range();
+    this.#alignHead();
     const wanted = new Map<string, number>();
-    for (let i = first; i < last; i++) wanted.set((this.#rows[i] as Row).key, i);
+    for (let i = first; i < end; i++) wanted.set((this.#rows[i] as Row).key, i);
     // The row with the focus stays in the page, or the focus would be lost.
     if (this.#active !== null) {
       const index = this.#index.get(this.#active);
@@ -225,9 +167,16 @@ export class VirtualTree {
     if (this.#free.length > 64) this.#free.length = 64;
   }
 
+  #alignHead(): void {
+    const width = `${this.#window.barWidth}px`;
+    if (this.el.style.getPropertyValue("--bw-bar-width") !== width) {
+      this.el.style.setProperty("--bw-bar-width", width);
+    }
+  }
+
   #position(slot: Slot, index: number): void {
     slot.index = index;
-    slot.el.style.transform = `translateY(${index * this.#rowHeight}px)`;
+    slot.el.style.transform = `translateY(${index * this.#window.rowHeight}px)`;
     slot.el.setAttribute("aria-rowindex", String(index + 2));
     slot.el.classList.toggle("bw-odd", index % 2 === 1);
   }
@@ -236,37 +185,12 @@ export class VirtualTree {
     const row = this.#rows[slot.index];
     if (row === undefined || row.key !== slot.key) return;
     const { el } = slot;
-    const cells = this.#model.cells(row);
-    const old = slot.cells;
-    slot.cells = cells;
     attr(el, "aria-level", String(row.level));
     attr(el, "aria-posinset", String(row.posInSet));
     attr(el, "aria-setsize", String(row.setSize));
     attr(el, "aria-expanded", row.expanded === null ? null : String(row.expanded));
     el.classList.toggle("bw-leaf", row.expanded === null);
-    if (old?.tone !== cells.tone) {
-      const icon = iconElement(cells.tone);
-      slot.icon.replaceWith(icon);
-      slot.icon = icon;
-      slot.status.className = `bw-c bw-c-status bw-is-${cells.tone}`;
-      slot.bar.className = `bw-bar bw-is-${cells.tone}`;
-    }
-    text(slot.name, cells.name);
-    text(slot.note, cells.note);
-    if (old?.noteIsError !== cells.noteIsError) slot.note.classList.toggle("bw-note-error", cells.noteIsError);
-    text(slot.status, cells.status);
-    text(slot.chip, cells.chip);
-    if (old?.chipTone !== cells.chipTone)
-      slot.chip.className = `bw-chip${cells.chipTone ? ` bw-chip-${cells.chipTone}` : ""}`;
-    slot.chip.hidden = cells.chip === "";
-    slot.bar.hidden = cells.bar === null;
-    if (cells.bar !== null && old?.bar !== cells.bar) slot.fill.style.transform = `scaleX(${cells.bar / 100})`;
-    text(slot.barText, cells.barText);
-    text(slot.tests, cells.tests);
-    if (old?.testsTone !== cells.testsTone) slot.tests.className = cells.testsTone ? `bw-is-${cells.testsTone}` : "";
-    text(slot.time, cells.time);
-    attr(slot.time, "title", cells.timeTitle || null);
-    attr(el, "title", cells.title || null);
+    fillSlot(slot, this.#model.cells(row));
     this.#mark(slot, this.#model.selected());
   }
 
@@ -289,6 +213,7 @@ export class VirtualTree {
     const key = (this.#rows[index] as Row).key;
     if (key === this.#active) return;
     this.#active = key;
+    this.#window.hold(index);
     this.refreshSelection();
   }
 
@@ -334,7 +259,7 @@ export class VirtualTree {
     if (index === undefined || event.altKey) return;
     const row = this.#rows[index] as Row;
     const last = this.#rows.length - 1;
-    const page = Math.max(PAGE_LEAST, Math.floor(this.#viewHeight / this.#rowHeight) - 1);
+    const page = Math.max(PAGE_LEAST, this.#window.page - 1);
     const ctrl = event.ctrlKey || event.metaKey;
     let to: number | null = null;
     switch (event.key) {
@@ -433,97 +358,9 @@ export class VirtualTree {
     const row = this.#rows[index];
     if (row === undefined) return;
     this.#active = row.key;
-    if (scroll) {
-      const top = index * this.#rowHeight;
-      const view = this.#scroller.clientHeight || this.#viewHeight;
-      if (top < this.#scrollTop) this.#scroller.scrollTop = top;
-      else if (top + this.#rowHeight > this.#scrollTop + view) this.#scroller.scrollTop = top + this.#rowHeight - view;
-      this.#scrollTop = this.#scroller.scrollTop;
-    }
+    if (scroll) this.#window.reveal(index);
     this.#place();
     this.refreshSelection();
     this.#slots.get(row.key)?.el.focus({ preventScroll: true });
-  }
-}
-
-function div(className: string): HTMLElement {
-  const el = document.createElement("div");
-  el.className = className;
-  return el;
-}
-
-function span(className: string): HTMLElement {
-  const el = document.createElement("span");
-  if (className) el.className = className;
-  return el;
-}
-
-function cell(id: Column["id"]): HTMLElement {
-  const el = div(`bw-c bw-c-${id}`);
-  el.setAttribute("role", "gridcell");
-  return el;
-}
-
-function makeSlot(): Slot {
-  const el = div("bw-row");
-  el.setAttribute("role", "row");
-  const nameCell = cell("name");
-  const twisty = span("bw-twisty");
-  twisty.setAttribute("aria-hidden", "true");
-  const icon = iconElement("unknown");
-  const name = span("bw-name");
-  const note = span("bw-note");
-  nameCell.append(twisty, icon, name, note);
-  const status = cell("status");
-  const chipCell = cell("chip");
-  const chip = span("bw-chip");
-  chipCell.append(chip);
-  const barCell = cell("bar");
-  const bar = span("bw-bar");
-  bar.setAttribute("aria-hidden", "true");
-  const fill = span("bw-fill");
-  bar.append(fill);
-  const barText = span("bw-bar-text");
-  barCell.append(bar, barText);
-  const testsCell = cell("tests");
-  const tests = span("");
-  testsCell.append(tests);
-  const time = cell("time");
-  el.append(nameCell, status, chipCell, barCell, testsCell, time);
-  return {
-    el,
-    key: "",
-    index: -1,
-    cells: null,
-    icon,
-    twisty,
-    name,
-    note,
-    status,
-    chip,
-    chipCell,
-    bar,
-    fill,
-    barText,
-    tests,
-    time,
-  };
-}
-
-/** Writes a text only where it differs. Text of files enters the page here, as text and nothing else. */
-function text(el: HTMLElement, value: string): void {
-  const node = el.firstChild;
-  if (node === null) {
-    if (value !== "") el.append(value);
-  } else if (node.nodeValue !== value) {
-    node.nodeValue = value;
-  }
-}
-
-function attr(el: Element, name: string, value: string | null): void {
-  if (value === null) {
-    if (el.hasAttribute(name)) el.removeAttribute(name);
-  } else if (el.getAttribute(name) !== value) {
-    el.setAttribute(name, value);
   }
 }
