@@ -58,3 +58,18 @@ apt_install() {
     apt-get -qq update
     apt-get -qq -y install --no-install-recommends "$@"
 }
+
+# apt_install_unstarted package…: the same, and no service of theirs is started.
+apt_install_unstarted() {
+    refusal=/usr/sbin/policy-rc.d
+    if [ -e "$refusal" ]; then # somebody has decided already what may start
+        apt_install "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' >"$refusal"
+    chmod +x "$refusal"
+    status=0
+    apt_install "$@" || status=$?
+    rm -f "$refusal"
+    return "$status"
+}

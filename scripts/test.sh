@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 say 'Set-up'
 sh scripts/setup.sh dev
 CHROMIUM=$(sh scripts/chromium.sh)
-export CHROMIUM
+NGINX=$(sh scripts/nginx.sh)
+export CHROMIUM NGINX
 "$python" hatch_build.py packages
 say "  ready: $("$python" -V), node $(node --version), $("$CHROMIUM" --version 2>/dev/null || echo "$CHROMIUM")"
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -189,13 +190,13 @@ os.execv(sys.executable, [sys.executable, "-m", "buildwidget", "serve", *sys.arg
 
 
 @contextlib.contextmanager
-def handed_over(project: Path, *listeners: socket.socket, token: str | None = None):
+def handed_over(project: Path, *listeners: socket.socket, token: str | None = None, more: Sequence[str] = ()):
     """A server that got these sockets, and the first line that it says."""
     files = [one.fileno() for one in listeners]
     environment = {name: value for name, value in os.environ.items() if name != "BUILDWIDGET_TOKEN"}
     if token is not None:
         environment["BUILDWIDGET_TOKEN"] = token
-    command = [sys.executable, "-c", _HAND_OVER, ",".join(map(str, files)), str(project)]
+    command = [sys.executable, "-c", _HAND_OVER, ",".join(map(str, files)), str(project), *more]
     process = subprocess.Popen(
         command, pass_fds=files, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

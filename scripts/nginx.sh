@@ -1,0 +1,26 @@
+#!/bin/sh
+# Prints the path of an nginx for the tests of docs/server.md; installs Debian's as root when there is none.
+# NGINX=/path/to/nginx chooses one. The tests run it by hand, as nobody's service.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+# Debian keeps it in a folder that is not on the PATH of everybody.
+PATH=$PATH:/usr/sbin:/usr/local/sbin
+
+find_nginx() { command -v "${NGINX:-nginx}" 2>/dev/null; }
+complete() { find_nginx >/dev/null && command -v openssl >/dev/null 2>&1; }
+
+if [ -n "${NGINX:-}" ] && ! find_nginx >/dev/null; then
+    die "NGINX=$NGINX is not a program that can be run."
+fi
+if ! complete; then
+    if can_apt; then
+        # Debian starts what it installs; this must not, for port 80 may be somebody's.
+        step "installing nginx with apt" apt_install_unstarted nginx-light openssl
+    fi
+    complete || die "The tests of the reverse proxy need nginx and openssl, and they are not both there.
+  Debian, Ubuntu: run as root 'apt-get install nginx-light openssl', then try again.
+  Elsewhere: install both, and say NGINX=/path/to/nginx if it is not on the PATH."
+fi
+find_nginx
