@@ -9,6 +9,7 @@ The formulas, in one place:
 - *Overall percentage*: 0.6 of the components' percentage + 0.4 of the features'; one alone if the other is absent; if
   both are absent, tasks done / (tasks total - tasks skipped); None, never 0, when nothing is known.
 - *Status*: `build_status`.
+- *Silence*: `silent_after`, the same in TypeScript (``js/src/derive.ts``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPONENT_WEIGHT",
     "FEATURE_WEIGHT",
+    "GAPS_KEPT",
+    "GAPS_NEEDED",
     "build_status",
     "calculate_completion_percentage",
     "item_percentage",
@@ -33,9 +36,12 @@ __all__ = [
     "overall_percentage",
     "phase_status",
     "rounded",
+    "silent_after",
     "task_percentage",
 ]
 
+GAPS_NEEDED: Final = 20  # pauses between messages after which a build's own rhythm is known
+GAPS_KEPT: Final = 1_000  # the newest ones count
 COMPONENT_WEIGHT: Final = 0.6
 FEATURE_WEIGHT: Final = 0.4
 
@@ -299,3 +305,27 @@ def build_status(
     if percent is None and not seen - {Status.UNKNOWN}:
         return BuildStatus.UNKNOWN, "nothing known"
     return BuildStatus.PENDING, "nothing begun"
+
+
+def silent_after(gaps: Sequence[float], second: float = 1.0) -> float:
+    """Say which silence of an unfinished build is longer than its own rhythm explains: it has stalled.
+
+    Four times the 95th percentile (nearest rank) of its pauses, and at least two minutes; 15 minutes while fewer than
+    20 pauses are known.
+
+    Parameters
+    ----------
+    gaps
+        The newest pauses between two messages, at most `GAPS_KEPT`, in ascending order.
+    second
+        How many units of ``gaps`` a second has.
+
+    Returns
+    -------
+    float
+        The longest silence that still is ordinary, in the unit of ``gaps``.
+    """
+    if len(gaps) < GAPS_NEEDED:
+        return 900 * second
+    rank = (95 * len(gaps) + 99) // 100
+    return max(120 * second, 4 * gaps[rank - 1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -258,3 +260,16 @@ def test_how_a_phase_begins_decides_nothing(statuses, percent, phase, errors, ow
     plain = pg.build_status(statuses, percent=percent, phase=f"x_{phase}", errors=errors, own=own)
     build = pg.build_status(statuses, percent=percent, phase=f"build_{phase}", errors=errors, own=own)
     assert plain == build
+
+
+# -- silence: the same cases as in js/test/derive.test.ts --------------------------------------------------------------
+
+SILENCE = json.loads((Path(__file__).parent / "fixtures" / "silence.json").read_text())
+
+
+@pytest.mark.parametrize("case", SILENCE, ids=lambda case: case["about"])
+def test_which_silence_is_too_long(case):
+    assert pg.silent_after(sorted(case["gaps"])) == case["silent_after"]
+    assert (
+        pg.silent_after(sorted(1_000_000 * gap for gap in case["gaps"]), 1_000_000) == 1_000_000 * case["silent_after"]
+    )

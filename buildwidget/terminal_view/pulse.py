@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 
+from ..progress import GAPS_KEPT, silent_after
+
 __all__ = ["Pulse"]
 
 
 class Pulse:
     """Tells a build that is slow from one that has stopped, by its own rhythm.
 
-    Stalled: unfinished, and silent for max(120 s, 4 × the 95th percentile of its gaps so far) once 20 gaps are known;
-    for 15 minutes before that.
+    The rule is `buildwidget.progress.silent_after`.
     """
 
     def __init__(self) -> None:
-        self._gaps: deque[float] = deque(maxlen=1_000)
+        self._gaps: deque[float] = deque(maxlen=GAPS_KEPT)
         self._seq: int | None = None
         self._last = 0.0
 
@@ -33,7 +34,4 @@ class Pulse:
 
     def stalled(self, now: float) -> bool:
         """Whether the silence is longer than this build's rhythm explains."""
-        limit = 900.0
-        if len(self._gaps) >= 20:
-            limit = max(120.0, 4 * sorted(self._gaps)[int(0.95 * (len(self._gaps) - 1))])
-        return self.silence(now) > limit
+        return self.silence(now) > silent_after(sorted(self._gaps))

@@ -5,16 +5,16 @@ import type { Component, Phase, Status } from "./protocol";
 import type { Store } from "./store";
 
 const MINUTE = 60_000;
-const STALLED_UNKNOWN = 15 * MINUTE;
-const STALLED_LEAST = 2 * MINUTE;
+const SILENT_AT_FIRST = 15 * MINUTE;
+const SILENT_AT_LEAST = 2 * MINUTE;
 const GAPS_NEEDED = 20;
 
-/** Silence longer than this (ms) means a stalled build: four times the usual longest pause, once that is known. */
-export function stallLimit(gaps: readonly number[]): number {
-  if (gaps.length < GAPS_NEEDED) return STALLED_UNKNOWN;
+/** Silence longer than this (ms) means a stalled build. The same rule as `silent_after` in buildwidget/progress.py. */
+export function silentAfter(gaps: readonly number[]): number {
+  if (gaps.length < GAPS_NEEDED) return SILENT_AT_FIRST;
   const sorted = [...gaps].sort((a, b) => a - b);
-  const p95 = sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * 0.95) - 1)] as number;
-  return Math.max(STALLED_LEAST, 4 * p95);
+  const rank = Math.floor((95 * sorted.length + 99) / 100);
+  return Math.max(SILENT_AT_LEAST, 4 * (sorted[rank - 1] as number));
 }
 
 /** How long (ms) the build has been silent, if that is long enough to call it stalled; else null. */
@@ -23,7 +23,7 @@ export function stalledFor(store: Store, now: number): number | null {
   const last = parseMs(store.updatedAt);
   if (last === null) return null;
   const silent = now - last;
-  return silent > stallLimit(store.gaps) ? silent : null;
+  return silent > silentAfter(store.gaps) ? silent : null;
 }
 
 /** How many of the build's items are in which state: of features, or the nearest thing there is. */

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from ...progress import GAPS_KEPT, silent_after
 from .._columns import NONE, of
 from ._core import (
     ABSENT,
@@ -292,13 +293,12 @@ def _unfinished(t: Tables) -> set[str]:
 
 def _limits(gaps: NDArray[Any]) -> NDArray[Any]:
     """From which length on each gap is a stall, by those before it."""
-    limits = np.full(len(gaps), 900 * _SECOND)
+    limits = np.empty(len(gaps), np.int64)
     window: deque[int] = deque()
     ordered: list[int] = []
     for at, gap in enumerate(gaps.tolist()):
-        if len(ordered) >= 20:
-            limits[at] = max(120 * _SECOND, 4 * ordered[int(0.95 * (len(ordered) - 1))])
-        if len(window) == 1_000:
+        limits[at] = silent_after(ordered, _SECOND)
+        if len(window) == GAPS_KEPT:
             del ordered[bisect_left(ordered, window.popleft())]
         window.append(gap)
         insort(ordered, gap)
