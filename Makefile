@@ -37,9 +37,10 @@ bench: ## The benchmarks, step by step (BENCH_ARGS goes to them)
 	@sh scripts/setup.sh dev
 	@CHROMIUM=$$(sh scripts/chromium.sh) PLAYWRIGHT_NODEJS_PATH=$$(command -v node) .venv/bin/python -m benchmarks $(BENCH_ARGS)
 
-protocol: ## Write js/src/protocol.ts anew from buildwidget/events.py
+protocol: ## Write js/src/protocol.ts and words.ts anew from the Python package
 	@sh scripts/setup.sh dev
 	.venv/bin/python tools/generate_protocol.py
+	.venv/bin/python tools/generate_words.py
 
 lock: ## Write requirements*.lock anew (LOCK_ARGS=--upgrade takes newer versions), complete js/package-lock.json
 	@sh scripts/setup.sh dev

@@ -27,6 +27,7 @@ import msgspec
 
 from . import progress as pg
 from .errors import PublishError
+from .file_warnings import FileWarnings
 from .formats.record import Record, Shape, Tally
 from .model import (
     BuildStatus,
@@ -42,7 +43,7 @@ from .model import (
     Status,
 )
 from .publish import ItemNews
-from .state import CHECKPOINT_WINDOW, KINDS, WARNING_WINDOW, Delta, checkpoint_key
+from .state import CHECKPOINT_WINDOW, KINDS, Delta, checkpoint_key
 
 __all__ = ["Merge"]
 
@@ -84,8 +85,7 @@ class Merge:
         self._checkpoints: list[tuple[datetime, str, str]] = []  # all that are not rolled back
         self._versions: Counter[str] = Counter()
         self._files: Counter[str] = Counter()
-        self._warnings: dict[str, dict[str, str]] = {}
-        self._failures: dict[str, BuildWarning] = {}
+        self._warnings = FileWarnings()
         self._had_runtime = False
         self._amended: set[_Key] = set()  # published items that a file knows too: they end with its word
         self._only_published = 0
@@ -109,12 +109,9 @@ class Merge:
         rebuilt = False
         for path, said in changes:
             if isinstance(said, BuildWarning):
-                if self._failures.get(path) != said:
-                    self._clear_failure(path, delta, but=said.code)
-                    self._failures[path] = said
-                    delta.warnings.append((said, False))
+                self._warnings.fail(said, delta)
                 continue
-            self._clear_failure(path, delta)
+            self._warnings.clear_failure(path, delta)
             old = self._records[self._shape[path]].pop(path) if path in self._shape else None
             if said is None:
                 self._shape.pop(path, None)
@@ -129,7 +126,7 @@ class Merge:
                 self._published_runtime = None
             self._reindex(path, old, said)
             self._contribute(path, said, touched)
-            self._warn(path, said, delta)
+            self._warnings.replace(path, said, delta)
         if rebuilt:
             self._choose(touched)
         for key in sorted(touched):
@@ -198,7 +195,7 @@ class Merge:
 
     def failed(self, path: str) -> bool:
         """Whether this file could not be read when it was last looked at."""
-        return path in self._failures
+        return self._warnings.failed(path)
 
     def _runtime(self) -> Runtime | None:
         """What the newest file says of the runtime; an empty record when no file says so any more."""
@@ -210,34 +207,9 @@ class Merge:
 
     def _refill(self, delta: Delta) -> None:
         """Offer again what the fold's windows had no room for, when there is room. `BuildState.diff` drops the rest."""
-        if any(over for _, over in delta.warnings):
-            known = list(self._failures.values())
-            for path, found in self._warnings.items():
-                known += [BuildWarning(file_path=path, code=code, message=text) for code, text in found.items()]
-            known.sort(key=lambda w: (w.file_path, w.code))
-            told = {(w.file_path, w.code) for w, _ in delta.warnings}
-            delta.warnings += [(w, False) for w in known[:WARNING_WINDOW] if (w.file_path, w.code) not in told]
+        self._warnings.refill(delta)
         if any(kind == "checkpoint" for kind, _ in delta.removed):
             delta.items += sorted(self._merged["checkpoint"].values(), key=checkpoint_key)[-CHECKPOINT_WINDOW:]
-
-    def _clear_failure(self, path: str, delta: Delta, but: str | None = None) -> None:
-        failure = self._failures.pop(path, None)
-        if failure is not None and failure.code != but:
-            delta.warnings.append((failure, True))
-
-    def _warn(self, path: str, said: Record | None, delta: Delta) -> None:
-        found: dict[str, list[str]] = {}
-        for warning in said.warnings if said else ():
-            found.setdefault(warning.code, []).append(warning.message)
-        new = {c: m[0] + (f" (and {len(m) - 1} more)" if len(m) > 1 else "") for c, m in found.items()}
-        old = self._warnings.pop(path, {})
-        if new:
-            self._warnings[path] = new
-        for code, message in new.items():
-            if old.get(code) != message:
-                delta.warnings.append((BuildWarning(file_path=path, code=code, message=message), False))
-        for code in old.keys() - new.keys():
-            delta.warnings.append((BuildWarning(file_path=path, code=code, message=old[code]), True))
 
     def _reindex(self, path: str, old: Record | None, new: Record | None) -> None:
         """Keep the ordered lists of checkpoints, and the count of files they made, current."""
@@ -378,7 +350,7 @@ class Merge:
             counts=Counts(
                 **{f"{kind}s": len(items) for kind, items in self._merged.items()},
                 files=len(self._files),
-                warnings=sum(map(len, self._warnings.values())) + len(self._failures),
+                warnings=len(self._warnings),
             ),
         )
         return progress, session
@@ -392,6 +364,13 @@ class Merge:
     def _of(self, *shapes: Shape) -> list[Record]:
         """The records of these shapes, oldest first."""
         return sorted((r for s in shapes for r in self._records[s].values()), key=lambda r: (r.time, r.path))
+
+    def _own_word(self) -> Status:
+        """The word that the newest of the files that hold components and features has for itself."""
+        chosen = [self._record(holders[-1][2]) for holders in self._holders.values() if holders]
+        holding = chosen + [r for r in self._of(Shape.FEATURES) if r.features]
+        spoken = [r for r in holding if r.own is not Status.UNKNOWN]
+        return max(spoken, key=lambda r: (r.time, r.path)).own if spoken else Status.UNKNOWN
 
     def _workflow_phase(self) -> str | None:
         return next((r.phase for r in reversed(self._of(Shape.WORKFLOW)) if r.phase), None)
@@ -414,7 +393,9 @@ class Merge:
             overall = pg.overall_percentage(components, features)
             percent = None if overall is None else pg.rounded(overall)
             phase = newest.phase if newest else None
-            status, rule = pg.build_status((i.status for i in items), percent=percent, phase=phase)
+            status, rule = pg.build_status(
+                (i.status for i in items), percent=percent, phase=phase, own=self._own_word()
+            )
             status, rule = _partly_done(status, rule, percent)
             done = sum(i.status is Status.COMPLETED for i in items)
             return len(items), done, percent, status, f"components_and_features:{rule}"

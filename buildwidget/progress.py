@@ -19,6 +19,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .model import BuildStatus, Status
+from .words import PHASE_ENDINGS, map_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,37 +46,13 @@ GAPS_KEPT: Final = 1_000  # the newest ones count
 COMPONENT_WEIGHT: Final = 0.6
 FEATURE_WEIGHT: Final = 0.4
 
-_WORDS: Final[dict[str, Status]] = {
-    word: status
-    for status, words in {
-        Status.NOT_STARTED: "not_started pending planned todo ready queued discovered created",
-        Status.IN_PROGRESS: "in_progress active running executing dispatched in_development",
-        Status.COMPLETED: "completed complete done finalized production_ready phase_complete",
-        Status.ERROR: "error failed timeout",
-        Status.BLOCKED: "blocked",
-        Status.SKIPPED: "skipped",
-        Status.CANCELLED: "cancelled",
-        Status.PAUSED: "paused",
-    }.items()
-    for word in words.split()
+_PHASE_STATUS: Final = {
+    Status.NOT_STARTED: BuildStatus.PENDING,
+    Status.IN_PROGRESS: BuildStatus.IN_PROGRESS,
+    Status.COMPLETED: BuildStatus.COMPLETED,
+    Status.ERROR: BuildStatus.FAILED,
 }
 _SEPARATORS: Final = re.compile(r"[\s_-]+")
-_LONGEST_WORD: Final = 40
-
-_PHASE_WORDS: Final[dict[str, BuildStatus]] = {
-    **{
-        word: {
-            Status.NOT_STARTED: BuildStatus.PENDING,
-            Status.IN_PROGRESS: BuildStatus.IN_PROGRESS,
-            Status.COMPLETED: BuildStatus.COMPLETED,
-            Status.ERROR: BuildStatus.FAILED,
-        }[status]
-        for word, status in _WORDS.items()
-        if status in (Status.NOT_STARTED, Status.IN_PROGRESS, Status.COMPLETED, Status.ERROR)
-    },
-    "start": BuildStatus.IN_PROGRESS,
-    "started": BuildStatus.IN_PROGRESS,
-}
 
 _FINAL: Final = frozenset({Status.COMPLETED, Status.ERROR, Status.SKIPPED, Status.CANCELLED})
 _UNCOUNTED: Final = frozenset({Status.SKIPPED, Status.CANCELLED})
@@ -93,23 +70,6 @@ _STAT_KEYS: Final[dict[Status, str]] = {
     Status.PAUSED: "paused",
     Status.UNKNOWN: "unknown",
 }
-
-
-def _normal(word: str) -> str:
-    return _SEPARATORS.sub("_", word.strip()).lower()
-
-
-def map_status(word: object) -> Status:
-    """The status that a written word means.
-
-    Case, ``-``, spaces and ``_`` do not matter. A word nobody knows, or something that is not a word, is ``UNKNOWN``.
-    """
-    if type(word) is not str:
-        return word if type(word) is Status else Status.UNKNOWN
-    status = _WORDS.get(word)
-    if status is None and len(word) <= _LONGEST_WORD:
-        status = _WORDS.get(_normal(word))
-    return status or Status.UNKNOWN
 
 
 def rounded(percent: float) -> float:
@@ -247,11 +207,11 @@ def phase_status(phase: str | None) -> BuildStatus | None:
     ``build_3a_batch_2_complete`` is completed, ``build_4e_start`` in progress, ``build_4a_migration_tools`` says
     nothing. The longest known ending wins; how a name begins decides nothing.
     """
-    words = _normal(phase[-200:]).strip("_").split("_") if phase else []
+    words = _SEPARATORS.sub("_", phase[-200:].strip()).lower().strip("_").split("_") if phase else []
     for length in (2, 1):
-        found = _PHASE_WORDS.get("_".join(words[-length:]))
+        found = PHASE_ENDINGS.get("_".join(words[-length:]))
         if found is not None:
-            return found
+            return _PHASE_STATUS[found]
     return None
 
 
@@ -266,12 +226,14 @@ def build_status(
     """The status of one file, and which rule gave it. The first rule that matches wins.
 
     1. *failed*: an item failed and none is in progress (``failed item``), or the file states errors together with a
-       final status (``errors``);
+       final status (``errors``), or its own word says so and none is in progress (``own word``);
     2. *completed*: every item is completed, skipped or cancelled (``items``), or the percentage is 100
        (``percentage``);
     3. *in progress*: an item is (``items``);
-    4. what the last words of the phase's name say (``phase``), see `phase_status`;
-    5. *unknown* if nothing is known, else *pending* (``nothing known``, ``nothing begun``).
+    4. *completed* by the file's own word, where all that is not settled is a word nobody knows; a cancelled file with
+       items left is *failed* (``own word``);
+    5. what the last words of the phase's name say (``phase``), see `phase_status`;
+    6. *unknown* if nothing is known, else *pending* (``nothing known``, ``nothing begun``).
 
     Parameters
     ----------
@@ -284,7 +246,8 @@ def build_status(
     errors
         Whether the file states an error of its own.
     own
-        The file's own status word. It counts as an item where there are no others.
+        The file's own status word. It counts as an item where there are no others, and is heard where nothing is at
+        work.
     """
     seen = set(statuses)
     if not seen and own is not Status.UNKNOWN:
@@ -294,12 +257,18 @@ def build_status(
         return BuildStatus.FAILED, "failed item"
     if errors and (own in _FINAL or by_phase in (BuildStatus.COMPLETED, BuildStatus.FAILED)):
         return BuildStatus.FAILED, "errors"
+    if own is Status.ERROR and Status.IN_PROGRESS not in seen:
+        return BuildStatus.FAILED, "own word"
     if seen and seen <= _SETTLED:
         return BuildStatus.COMPLETED, "items"
     if percent is not None and percent >= 100:
         return BuildStatus.COMPLETED, "percentage"
     if Status.IN_PROGRESS in seen:
         return BuildStatus.IN_PROGRESS, "items"
+    if own in _SETTLED and seen <= {*_SETTLED, Status.UNKNOWN}:
+        return BuildStatus.COMPLETED, "own word"
+    if own is Status.CANCELLED:
+        return BuildStatus.FAILED, "own word"
     if by_phase is not None:
         return by_phase, "phase"
     if percent is None and not seen - {Status.UNKNOWN}:

@@ -19,8 +19,9 @@ from . import events as ev
 from . import model
 from .errors import PublishError
 from .model import BuildStatus, Status
-from .progress import map_status, rounded
+from .progress import rounded
 from .state import KINDS, is_context
+from .words import map_status
 
 __all__ = ["CONTENT_LIMIT", "MAX_MESSAGES", "ItemNews", "Output", "PublishError", "read", "shapes"]
 

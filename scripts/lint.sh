@@ -13,4 +13,5 @@ check 'pyright, strict' .venv/bin/basedpyright --level error
 check 'biome' npm --prefix js run --silent lint
 check 'tsc' npm --prefix js run --silent check
 check 'generated files are current' "$python" tools/generate_protocol.py --check
+check 'generated words are current' "$python" tools/generate_words.py --check
 exit "$failed"

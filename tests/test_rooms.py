@@ -13,10 +13,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "buildwidget"
 # From the ground up. Rooms in one row are neighbours: they do not import each other.
 FLOORS = [
     ["errors", "model"],
+    ["words"],
     ["progress", "events"],
     ["state"],
     ["reading"],
     ["formats", "publish"],
+    ["file_warnings"],
     ["merge"],
     ["watching"],
     ["watcher"],
@@ -64,7 +66,7 @@ ONLY_IN = {
 }
 
 # The pure core is given times, ids and bytes; it looks nothing up itself.
-PURE = {"errors", "model", "progress", "events", "state", "merge", "publish", "terminal"}
+PURE = {"errors", "model", "words", "progress", "events", "state", "file_warnings", "merge", "publish", "terminal"}
 IMPURE = {
     *("anyio", "asyncio", "glob", "io", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil", "signal"),
     *("sniffio", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..model import Checkpoint
-from ..progress import build_status, map_status, overall_percentage, rounded
+from ..progress import build_status, overall_percentage, rounded
 from . import items
 from .record import Record, Shape, Tally
 from .values import Reader, as_dict
@@ -58,7 +58,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
 
     percent = overall_percentage(components, features)
     statuses = [item.status for item in (*components, *features)]
-    word = map_status(life if life is None or life.strip().lower() not in _LIFE else None)
+    word, _ = reader.status(None if life is None or life.strip().lower() in _LIFE else life)
     status, rule = build_status(statuses, percent=percent, phase=phase, errors=bool(error), own=word)
     started, ended = items.span(
         status, (item.started_at for item in components), (item.ended_at for item in components)
@@ -66,6 +66,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
     return Record(
         path=reader.path,
         shape=Shape.CHECKPOINT,
+        own=word,
         time=time,
         ts_source=source,
         project=reader.text(named["project"], "project"),

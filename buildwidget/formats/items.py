@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec.structs import replace
 
 from ..model import BuildStatus, ChecklistTask, Component, Feature, Status, Task
-from ..progress import item_percentage, map_status, rounded
+from ..progress import item_percentage, rounded
 from . import plain
 from .record import Tally
 from .values import Reader, as_dict, as_list, is_dict, is_list
@@ -25,7 +25,6 @@ __all__ = [
     "listed",
     "newest_in_progress",
     "span",
-    "status_of",
     "take",
     "tally_of",
     "tasks",
@@ -81,12 +80,6 @@ def unique(reader: Reader, kind: str, items: Iterable[T], id_of: Callable[[T], s
     return list(found.values())
 
 
-def status_of(reader: Reader, value: object) -> tuple[Status, str | None]:
-    """A status and the word that was written."""
-    raw = reader.text(value, "status", 200)
-    return map_status(raw), raw
-
-
 def components(reader: Reader, *sources: object) -> list[Component]:
     """The components in ``sources``; of two with one id the later."""
     made: list[Component] = []
@@ -121,7 +114,7 @@ def _component(reader: Reader, key: str | None, entry: dict[str, Any]) -> Compon
     if not id_:
         return None
     pop = entry.pop
-    status, raw = status_of(reader, pop("status", None))
+    status, raw = reader.status(pop("status", None))
     return Component(
         component_id=id_,
         name=reader.text(pop("name", None), "name") or "",
@@ -168,7 +161,7 @@ def _feature(reader: Reader, key: str | None, entry: dict[str, Any]) -> Feature 
     if not id_:
         return None
     pop = entry.pop
-    status, raw = status_of(reader, pop("status", None))
+    status, raw = reader.status(pop("status", None))
     checklist = _checklist(reader, pop("tasks", None))
     return Feature(
         feature_id=id_,
@@ -202,7 +195,7 @@ def _checklist(reader: Reader, value: object) -> list[ChecklistTask]:
         name = reader.text(entry.get("name", entry.get("title")), "the name of a task")
         completed = reader.truth(entry.get("completed"), "completed of a task")
         if completed is None:
-            completed = map_status(entry.get("status")) is Status.COMPLETED
+            completed = reader.status(entry.get("status"))[0] is Status.COMPLETED
         made.append(
             ChecklistTask(
                 id=reader.ident(entry.get("id")) or key or str(number),
@@ -255,7 +248,7 @@ def _task(reader: Reader, key: str | None, entry: dict[str, Any], kind: str, par
     if not id_:
         return None
     pop = entry.pop
-    status, raw = status_of(reader, pop("status", None))
+    status, raw = reader.status(pop("status", None))
     name = reader.text(pop("name", None), "name") or reader.text(entry.get("task_id"), "task_id") or ""
     task_id = id_
     if parent is not None:

@@ -24,7 +24,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
         del data["phase"]  # else it stays, in the metadata
     reader.at("phase", id_)
     time, source = reader.file_time(pop("updated_at", None), "updated_at")
-    status, raw = items.status_of(reader, pop("status", None))
+    status, raw = reader.status(pop("status", None))
     total = reader.count(pop("tasks_total", None), "tasks_total")
     done = reader.count(pop("tasks_done", None), "tasks_done")
     errors = reader.texts(pop("errors", None), "errors", MAX_TEXT)

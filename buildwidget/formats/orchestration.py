@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..model import Status, Task
-from ..progress import build_status, map_status, rounded, task_percentage
+from ..progress import build_status, rounded, task_percentage
 from . import items
 from .record import Record, Shape, Tally
 from .values import Reader, as_dict
@@ -32,7 +32,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
         percent=percent,
         phase=phase,
         errors=bool(data.get("error") or data.get("errors")),
-        own=map_status(data.get("status")),
+        own=reader.status(data.get("status"))[0],
     )
     started, ended = items.span(status, (item.started_at for item in tasks), (item.completed_at for item in tasks))
     return Record(

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from ..model import ChecklistTask, Component, Feature, Status, Task
-from ..progress import item_percentage, map_status, rounded
+from ..progress import item_percentage, rounded
+from ..words import map_status
 from .values import MAX_ITEMS, MAX_NAME, MAX_TEXT, Reader, parse_time
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ def component(reader: Reader, entry: dict[str, Any]) -> Component | None:
     except (msgspec.ValidationError, _OddError):
         return None
     status = map_status(raw.status)
+    if status is Status.UNKNOWN:
+        reader.hear(raw.status)
     reader.at("component", raw.id)
     return Component(
         component_id=raw.id,
@@ -192,6 +195,8 @@ def feature(reader: Reader, entry: dict[str, Any]) -> Feature | None:
     if len({task.id for task in checklist}) < len(checklist):
         return None
     status = map_status(raw.status)
+    if status is Status.UNKNOWN:
+        reader.hear(raw.status)
     reader.at("feature", raw.id)
     return Feature(
         feature_id=raw.id,
@@ -221,6 +226,8 @@ def task(reader: Reader, entry: dict[str, Any], kind: str, parent: str | None) -
     except (msgspec.ValidationError, _OddError):
         return None
     status = map_status(raw.status)
+    if status is Status.UNKNOWN:
+        reader.hear(raw.status)
     reader.at("task", raw.id)
     metadata = {} if _TASK_KEYS.issuperset(entry) else _extra(reader, entry, _TASK_KEYS)
     if parent is not None:

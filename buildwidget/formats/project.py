@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..model import Phase, Status, TsSource
-from ..progress import build_status, calculate_completion_percentage, map_status, rounded, task_percentage
+from ..progress import build_status, calculate_completion_percentage, rounded, task_percentage
 from . import items
 from .record import Record, Shape, Tally
 from .values import Reader, is_list
@@ -27,15 +27,17 @@ def read_features(data: dict[str, Any], reader: Reader) -> Record:
     features = items.features(reader, data.get("features"))
     reader.at()
     percent = calculate_completion_percentage(features) if features else None
+    own, _ = reader.status(data.get("status"))
     status, rule = build_status(
         [item.status for item in features],
         percent=percent,
         errors=bool(data.get("error") or data.get("errors")),
-        own=map_status(data.get("status")),
+        own=own,
     )
     return Record(
         path=reader.path,
         shape=Shape.FEATURES,
+        own=own,
         time=time,
         ts_source=source,
         project=reader.text(data.get("project"), "project"),
@@ -61,7 +63,7 @@ def read_plan(data: dict[str, Any], reader: Reader) -> Record:
         batch_id = reader.ident(batch.pop("id", None)) or str(number)
         reader.at("batch", batch_id)
         listed = reader.texts(batch.pop("phases", None), "phases")
-        status, raw = items.status_of(reader, batch.pop("status", None))
+        status, raw = reader.status(batch.pop("status", None))
         metadata = reader.metadata(batch.pop("metadata", None), batch)
         phases += [
             Phase(phase_id=id_, status=status, status_raw=raw, metadata={"batch": batch_id, **metadata})
@@ -84,7 +86,7 @@ def read_plan(data: dict[str, Any], reader: Reader) -> Record:
         statuses,
         percent=percent,
         errors=bool(data.get("error") or data.get("errors")),
-        own=map_status(data.get("status")),
+        own=reader.status(data.get("status"))[0],
     )
     return Record(
         path=reader.path,
@@ -108,7 +110,7 @@ def read_current_phase(data: dict[str, Any], reader: Reader) -> Record:
     id_ = reader.ident(data.pop("phase", None))
     name = reader.text(data.pop("name", None), "name") or ""
     started = reader.time(items.take(data, "started_at", "startedAt", "started"), "started")
-    word, raw = items.status_of(reader, data.pop("status", None))
+    word, raw = reader.status(data.pop("status", None))
     phases: list[Phase] = []
     if id_:
         metadata = reader.metadata(data.pop("metadata", None), data)

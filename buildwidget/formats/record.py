@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -14,11 +15,16 @@ from ..model import (
     Feature,
     Phase,
     Runtime,
+    Status,
     Task,
     TsSource,
 )
 
-__all__ = ["ItemWarning", "Record", "Shape", "Tally"]
+__all__ = ["UNKNOWN_WORD", "ItemWarning", "Record", "Shape", "Tally"]
+
+
+#: The code of the warning about a status word that nobody knows.
+UNKNOWN_WORD: Final = "unknown_word"
 
 
 class Shape(StrEnum):
@@ -57,7 +63,8 @@ class Record(msgspec.Struct, kw_only=True):
 
     ``path`` is relative to the project, with ``/``. ``time`` orders the sources of one item: the newest wins.
     An item's field that is None, empty or unknown was not said, and never hides an older source that said it.
-    ``status`` is the file's own verdict and ``status_source`` the rule that gave it.
+    ``status`` is the file's own verdict and ``status_source`` the rule that gave it; ``own`` is what its own status
+    word means, where it has one.
     """
 
     path: str
@@ -68,6 +75,7 @@ class Record(msgspec.Struct, kw_only=True):
     phase: str | None = None
     status: BuildStatus = BuildStatus.UNKNOWN
     status_source: str = ""
+    own: Status = Status.UNKNOWN
     percent: float | None = None
     tally: Tally | None = None
     checkpoint: Checkpoint | None = None

@@ -42,7 +42,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
     runtime = Runtime(capabilities=reader.texts(said("capabilities"), "capabilities"), **texts)
     id_ = reader.ident(items.take(data, "checkpoint_id", "checkpointId", "id")) or reader.stem
     time, source = reader.file_time(data.pop("timestamp", None), "timestamp", id_, reader.stem)
-    word, raw = items.status_of(reader, data.pop("status", None))
+    word, raw = reader.status(data.pop("status", None))
     step = reader.text(said("current_step"), "current_step")
     error = data.get("error") or data.get("errors") or data.get("error_message")
     phase = reader.text(data.pop("phase", None), "phase") or step

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
-from ..model import TsSource
-from .record import ItemWarning
+from ..model import Status, TsSource
+from ..words import is_known, map_status
+from .record import UNKNOWN_WORD, ItemWarning
 
 if TYPE_CHECKING:
     from .memo import Memo
@@ -30,6 +31,7 @@ __all__ = [
     "is_list",
     "parse_time",
     "time_of_name",
+    "unknown_word",
     "utc_of",
 ]
 
@@ -51,8 +53,12 @@ _FIRST_MTIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # archives and images se
 _FIRST_EPOCH: Final = 1e8  # 1973 in seconds: smaller numbers are counters or zeros, not times
 _MS_EPOCH: Final = 1e11  # 1973 in milliseconds, the year 5138 in seconds
 
-_TRUE: Final = frozenset({"true", "yes", "pass", "passed", "passing", "done", "complete", "completed"})
-_FALSE: Final = frozenset({"false", "no", "fail", "failed", "failing", "pending", "todo", "not_started", "in_progress"})
+_TRUTH: Final = {  # what a status word says where true or false was expected
+    Status.COMPLETED: True,
+    Status.ERROR: False,
+    Status.NOT_STARTED: False,
+    Status.IN_PROGRESS: False,
+}
 
 
 def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
@@ -139,6 +145,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 42 else text[:40] + "…" + text[-1:]
 
 
+def unknown_word(word: str) -> ItemWarning:
+    """What is said of a status word that nobody knows. It names no item: the word may stand in many."""
+    return ItemWarning(UNKNOWN_WORD, f"the status word {shown(word)} is not known; it is shown as written")
+
+
 class Reader:
     """Reads the values of one file and collects warnings about them.
 
@@ -160,12 +171,13 @@ class Reader:
         self._warnings: list[ItemWarning] = []
         self._more = 0
         self._nodes = MAX_NODES
+        self._words: dict[str, None] = {}  # status words that nobody knows
 
     @property
     def warnings(self) -> list[ItemWarning]:
-        """At most `MAX_WARNINGS`, and one that counts the rest."""
+        """At most `MAX_WARNINGS`, and one that counts the rest; and one for each of as many unknown words."""
         more = [ItemWarning("more_warnings", f"and {self._more} more")] if self._more else []
-        return self._warnings + more
+        return self._warnings + more + [unknown_word(word) for word in self._words]
 
     def known(
         self, kind: tuple[object, ...], entry: dict[str, Any], read: Callable[[Reader, dict[str, Any]], T | None]
@@ -182,6 +194,8 @@ class Reader:
             found = read(self, entry)
             if found is not None and len(self._warnings) + self._more == before:
                 self._memo.keep(key, mark, found)
+        else:
+            self.hear(getattr(found, "status_raw", None))
         return found
 
     def at(self, kind: str = "", id_: str = "") -> None:
@@ -201,6 +215,19 @@ class Reader:
     def odd(self, field: str, value: object, expected: str) -> None:
         """Note a value that was read as null."""
         self.warn("odd_value", f"{field} is {shown(value)}, expected {expected}; read as unknown")
+
+    # Words
+
+    def status(self, value: object) -> tuple[Status, str | None]:
+        """A status, and the word that was written. A word that nobody knows is told of once, whoever has it."""
+        raw = self.text(value, "status", 200)
+        self.hear(raw)
+        return map_status(raw), raw
+
+    def hear(self, word: str | None) -> None:
+        """Note a status word if nobody knows it."""
+        if word is not None and not is_known(word) and len(self._words) < MAX_WARNINGS:
+            self._words[word] = None
 
     # Texts
 
@@ -304,9 +331,9 @@ class Reader:
         if isinstance(value, int | float) and value in (0, 1):
             return bool(value)
         if type(value) is str and len(value) <= 20:
-            word = value.strip().lower().replace(" ", "_").replace("-", "_")
-            if word in _TRUE or word in _FALSE:
-                return word in _TRUE
+            said = _TRUTH.get(map_status(value))
+            if said is not None:
+                return said
         self.odd(field, value, "true or false")
         return None
 

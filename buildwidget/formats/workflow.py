@@ -38,7 +38,7 @@ def read_workflow(data: dict[str, Any], reader: Reader) -> Record:
         failed=reader.count(state.get("failed_count"), "failed_count") or 0,
     )
     phase = reader.text(data.get("phase"), "phase")
-    word, raw = items.status_of(reader, state.get("status", data.get("status")))
+    word, raw = reader.status(state.get("status", data.get("status")))
     tasks = [
         Task(
             task_id=f"{id_}/{item}",
@@ -81,7 +81,7 @@ def read_pool(data: dict[str, Any], reader: Reader) -> Record:
         skipped=counted.skipped,
         in_progress=counted.in_progress,
     )
-    word, raw = items.status_of(reader, data.get("status"))
+    word, raw = reader.status(data.get("status"))
     if word is Status.UNKNOWN and counted.in_progress:
         word = Status.IN_PROGRESS
     summary = _summary(reader, id_, "pool", "pool", tally, word, raw)

@@ -44,7 +44,7 @@ __all__ = ["Known", "UnusableError", "load", "place_of", "save", "stamps_of"]
 
 logger = logging.getLogger("buildwidget.history")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _MAGIC: Final = b"bwhist01"
 _YOUNG_NS: Final = 2_000_000_000
 _OLD: Final = 3600.0  # seconds after which a temporary file is nobody's

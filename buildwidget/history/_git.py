@@ -24,6 +24,7 @@ from typing import IO, Final, Self, TypeVar
 
 from ..errors import GitError, NotAGitRepositoryError
 from ..formats import MAX_BYTES, shape_of
+from ..formats.record import UNKNOWN_WORD
 from ..reading.files import BASE, MAX_DEPTH, as_text
 from ._read import PIECE, is_plain
 from ._scan import Root, is_plain_folder
@@ -156,7 +157,9 @@ def _name_commit(store: Store, first: int, commit: str, faults: set[tuple[str, s
     """Say in the newest warnings which commit they are about; drop what was said of an older version."""
     kept: list[tuple[int, str, str, str]] = []
     for number, path, code, message in store.warnings[first:]:
-        if (path, code, message) not in faults:
+        if code == UNKNOWN_WORD:  # it is told of once, wherever it stands
+            kept.append((number, path, code, message))
+        elif (path, code, message) not in faults:
             faults.add((path, code, message))
             kept.append((number, path, code, f"{message} (in commit {commit[:12]})"))
     store.warnings[first:] = kept

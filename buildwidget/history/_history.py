@@ -236,7 +236,7 @@ class History(Exports):
         names = ", ".join(root.session_id for root in self._store.roots[:3])
         more = f" and {len(self._store.roots) - 3} more" if len(self._store.roots) > 3 else ""
         count = int(self._store.alive().sum())
-        return f"History({names}{more}: {count:,} checkpoints, {len(self._store.warnings):,} warnings)"
+        return f"History({names}{more}: {count:,} checkpoints, {len(self._store.told_warnings):,} warnings)"
 
     def _move(self) -> None:
         """Of a running build: take in what has happened since."""

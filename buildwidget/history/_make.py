@@ -192,7 +192,7 @@ class Maker:
         root, ts, shape = files.raw("root"), files.raw("ts"), files.raw("shape")
         shapes = files.texts("shape")
         checkpoint = shapes.index("checkpoint") if "checkpoint" in shapes else -2
-        warned = [of_root for of_root, *_ in store.warnings]
+        warned = [of_root for of_root, *_ in store.told_warnings]
         alive = store.alive()
         rows: list[dict[str, Any]] = []
         for number, (home, state) in enumerate(zip(store.roots, self._states, strict=True)):
@@ -232,7 +232,7 @@ class Maker:
         return {name: of(kind, [row[at] for row in rows]) for at, (name, kind) in enumerate(kinds.items())}
 
     def _make_warnings(self) -> dict[str, Column]:
-        rows = sorted(self._store.warnings, key=lambda row: row[:3])
+        rows = self._store.told_warnings
         if not rows:
             return empty(tables.TABLES["warnings"])
         names = [root.session_id for root in self._store.roots]

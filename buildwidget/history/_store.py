@@ -25,9 +25,11 @@ from ..errors import CheckpointError
 from ..formats import ItemWarning, Memo, Record, Shape, parse
 from ..formats.items import warn_of_cycles
 from ..formats.plain import PlainComponent, PlainFeature
-from ..formats.values import Reader, parse_time, utc_of
+from ..formats.record import UNKNOWN_WORD
+from ..formats.values import MAX_WARNINGS, Reader, parse_time, unknown_word, utc_of
 from ..model import BuildStatus, Component, Feature, Phase, Status, Task
-from ..progress import build_status, map_status, rounded
+from ..progress import build_status, rounded
+from ..words import is_known, map_status
 from . import tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Pool, micros
 from ._plain import (
@@ -53,6 +55,7 @@ _PACK: Final = 50_000  # rows
 _MOST_GOOD: Final = 100_000
 _MOST_KNOWN: Final = 200_000  # items that are remembered by what was written
 _COMPLETED: Final = _STATUS[Status.COMPLETED]
+_UNKNOWN: Final = _STATUS[Status.UNKNOWN]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = 86_400_000_000
 _YEAR_2000: Final = 946_684_800_000_000
@@ -97,6 +100,9 @@ class Items:
         self.good: set[tuple[int, ...]] = set()  # which of them go together: no id twice, no cycle
         self.known = Known()
         self.odd: set[int] = set()  # numbers of items that only `formats` can read
+        self.strange: dict[int, str] = {}  # items with a status word that nobody knows
+        names = list(self.pool.kinds)
+        self._status_at, self._word_at = names.index("status"), names.index("status_raw")
 
     def add(self, row: tuple[Any, ...], needs: int, own_files: int) -> int:
         """Keep a new item; returns its number. All that have one must have been read."""
@@ -107,11 +113,16 @@ class Items:
 
     def keep(self, row: tuple[Any, ...]) -> None:
         """Keep an item that has a number already."""
+        if row[self._status_at] == _UNKNOWN and not is_known(row[self._word_at]):
+            self.strange[len(self.edge)] = row[self._word_at]
         self.pool.add(row)
         self.edge.append(self.edges.setdefault((row[0], row[-2]), len(self.edges)))
 
     def keep_all(self, columns: Sequence[Sequence[Any]], *, as_rows: bool) -> None:
         """Keep many that have numbers already, given as columns."""
+        if _UNKNOWN in columns[self._status_at]:
+            first, words = len(self.edge), columns[self._word_at]
+            self.strange.update({first + at: word for at, word in enumerate(words) if not is_known(word)})
         if as_rows or len(columns[0]) < _PACK // 10:
             for row in zip(*columns, strict=True):
                 self.pool.add(row)
@@ -345,6 +356,8 @@ class Store:
                     *(done, made, 1),
                 )
             )
+            if components.strange or features.strange or not is_known(head.status):
+                self._warn_of_words(root, path, mine, theirs, head.status)
             components.codes.extend(mine)
             components.counts.append(len(mine))
             features.codes.extend(theirs)
@@ -352,6 +365,31 @@ class Store:
             self.items["task"].counts.append(0)
             self.items["phase"].counts.append(0)
         return others
+
+    def _warn_of_words(self, root: int, path: str, mine: list[int], theirs: list[int], own: str | None) -> None:
+        """Warn of the status words in a file that nobody knows."""
+        words: dict[str, None] = {}
+        for kind, codes in (("component", mine), ("feature", theirs)):
+            strange = self.items[kind].strange
+            words |= dict.fromkeys(strange[code] for code in codes if code in strange)
+        if own is not None and own.strip().lower() not in _LIFE and not is_known(own):
+            words[own] = None
+        for word in itertools.islice(words, MAX_WARNINGS):
+            self._warn_of(root, path, unknown_word(word))
+
+    @property
+    def told_warnings(self) -> list[tuple[int, str, str, str]]:
+        """The warnings by project, file and code; an unknown word once for each project, at the first file with it."""
+        told: list[tuple[int, str, str, str]] = []
+        words: set[tuple[int, str]] = set()
+        for warning in sorted(self.warnings, key=lambda row: row[:3]):
+            root, _, code, message = warning
+            if code == UNKNOWN_WORD:
+                if (root, message) in words:
+                    continue
+                words.add((root, message))
+            told.append(warning)
+        return told
 
     def _go_together(self, items: Items, codes: list[int]) -> bool:
         """Whether a file may hold these: none is odd, no id comes twice, and nothing waits for itself."""

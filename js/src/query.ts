@@ -2,6 +2,7 @@
 
 import type { AnyStatus } from "./format";
 import { statusWord } from "./format";
+import { STATUS_WORDS } from "./words";
 
 export interface Subject {
   kind: string;
@@ -16,22 +17,6 @@ export interface Query {
   kinds: Set<string> | null;
 }
 
-const SYNONYMS: Record<string, string> = {
-  done: "completed",
-  complete: "completed",
-  finished: "completed",
-  failed: "error",
-  failure: "error",
-  errors: "error",
-  running: "in_progress",
-  active: "in_progress",
-  progress: "in_progress",
-  todo: "not_started",
-  pending: "not_started",
-  open: "not_started",
-  canceled: "cancelled",
-};
-
 /** Reads a filter; null when it lets everything through. */
 export function parseQuery(text: string): Query | null {
   const query: Query = { words: [], statuses: null, kinds: null };
@@ -45,7 +30,10 @@ export function parseQuery(text: string): Query | null {
       .filter(Boolean);
     if (key === "status") {
       query.statuses ??= new Set();
-      for (const v of values) query.statuses.add(SYNONYMS[v.replace(/-/g, "_")] ?? v.replace(/-/g, "_"));
+      for (const v of values) {
+        const word = v.replace(/-/g, "_");
+        query.statuses.add(STATUS_WORDS.get(word) ?? word);
+      }
       if (values.length === 0) query.statuses = query.statuses.size > 0 ? query.statuses : null;
     } else if (key === "kind") {
       query.kinds ??= new Set();
