@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
 
 from . import model
 from .model import State, Status
@@ -40,7 +42,8 @@ def frame(cls: type, rows: list[Any], **attrs: Any) -> pd.DataFrame:
     """Records of one type as a frame: one row each, one column per field, with dtypes also when empty.
 
     Times are ``datetime64[us, UTC]``; ``status`` is an ordered categorical in the order of an item's life; text and
-    numbers use pandas' nullable dtypes (None becomes NA); lists and mappings stay Python objects.
+    numbers use pandas' nullable dtypes (None becomes NA). Lists are lists of plain values, a checklist one of dicts;
+    ``metadata`` is JSON text. So every frame can be saved: ``to_parquet``, ``to_feather``, ``Table.from_pandas``.
 
     Parameters
     ----------
@@ -62,12 +65,31 @@ def frame(cls: type, rows: list[Any], **attrs: Any) -> pd.DataFrame:
         if hint == "Status":
             columns[name] = pd.Categorical([str(v) for v in values], categories=[str(s) for s in Status], ordered=True)
         elif hint in _DTYPES:
-            columns[name] = pd.Series(values, dtype=_DTYPES[hint])
+            columns[name] = pd.Series(map(_whole, values), dtype=_DTYPES[hint])
+        elif hint.startswith("dict["):
+            texts = [msgspec.json.encode(value).decode() for value in values]
+            columns[name] = pd.Series(texts, dtype="string")
+        elif hint.startswith("list["):
+            columns[name] = pd.Series([_builtins(value) for value in values], dtype=object)
         else:
-            columns[name] = pd.Series([str(v) if hint == "TsSource" else v for v in values], dtype=object)
+            columns[name] = pd.Series([None if v is None else str(v) for v in values], dtype="string")
     out = pd.DataFrame(columns)
     out.attrs.update(attrs)
     return out
+
+
+def _whole(value: Any) -> Any:
+    """A text without half characters, which no file format takes; anything else as it is."""
+    if type(value) is str and not value.isascii():
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return value
+
+
+def _builtins(value: Any) -> Any:
+    """Records as dicts, at any depth."""
+    if isinstance(value, list):
+        return [_builtins(inner) for inner in cast("list[Any]", value)]
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else _whole(value)
 
 
 def table(state: State, name: str, **attrs: Any) -> pd.DataFrame:

@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "FIRST_TIME",
+    "LAST_TIME",
     "BuildStatus",
     "BuildWarning",
     "ChecklistTask",
@@ -34,6 +36,11 @@ __all__ = [
     "TerminalLine",
     "TsSource",
 ]
+
+
+#: The calendar of a build, without a zone: nearer to the edges a time has no local time in some zone.
+FIRST_TIME = datetime(1, 1, 3)  # noqa: DTZ001
+LAST_TIME = datetime(9999, 12, 29)  # noqa: DTZ001
 
 
 class Status(StrEnum):

@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from . import events as ev
 from . import model
 from .errors import PublishError
-from .model import BuildStatus, Status
+from .model import FIRST_TIME, LAST_TIME, BuildStatus, Status
 from .progress import rounded
 from .state import KINDS, is_context
 from .words import map_status
@@ -237,7 +237,7 @@ def _item(name: str, given: Any) -> ItemNews:
     for field in msgspec.structs.fields(shape):
         value = getattr(given, field.name)
         if value is not UNSET and field.name != id_field:
-            changes[field.name] = _utc(value) if isinstance(value, datetime) else value
+            changes[field.name] = _in_utc(field.name, value)
     if record is model.Checkpoint:
         changes.setdefault("ts_source", model.TsSource.FILE)
     elif "status" in changes:
@@ -281,14 +281,35 @@ def _file(given: _File) -> ev.FileChange:
     content = given.content if is_context(path) else None  # nobody needs the others', and they may be large
     if content is not None:
         content = content.encode("utf-8", "replace")[:CONTENT_LIMIT].decode("utf-8", "ignore")
-    modified = _utc(given.modified) if given.modified else None
+    modified = _utc("modified", given.modified) if given.modified else None
     return ev.FileChange(
         file_path=path, change_type=given.change_type, content=content, size=given.size, modified=modified
     )
 
 
-def _utc(value: datetime) -> datetime:
-    """An aware time in UTC; one without a zone is taken as UTC, for every publisher may live elsewhere."""
+def _in_utc(name: str, value: Any) -> Any:
+    """A field of an item with every time in it in UTC, also those in the records of a list."""
+    if isinstance(value, datetime):
+        return _utc(name, value)
+    if isinstance(value, list):
+        return [_in_utc(name, inner) for inner in cast("list[Any]", value)]
+    if isinstance(value, msgspec.Struct):
+        found = {field: _in_utc(f"{name}.{field}", getattr(value, field)) for field in value.__struct_fields__}
+        return msgspec.structs.replace(value, **found)
+    return value
+
+
+def _utc(name: str, value: datetime) -> datetime:
+    """An aware time in UTC; one without a zone is taken as UTC, for every publisher may live elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If it lies at an edge of the calendar, where it has no local time in some zone.
+    """
+    bare = value.replace(tzinfo=None)
+    if not FIRST_TIME <= bare <= LAST_TIME:
+        raise ValueError(f"{name} is {value.isoformat()}, at the edge of the calendar; that is no time of a build")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 

@@ -506,3 +506,34 @@ def test_items_that_are_no_list_are_warned_of_and_kept(place: str) -> None:
     assert [w.code for w in said.warnings] == ["odd_value", "odd_value"]
     assert said.checkpoint is not None
     assert said.checkpoint.metadata.items() >= odd.items()
+
+
+# -- warnings name the item that is wrong -----------------------------------------------------------------------------
+
+
+def test_a_warning_never_names_the_item_before_the_wrong_one():
+    long = "x" * 2_000
+    said = record(
+        CHECKPOINT,
+        {
+            "components": [{"id": "api"}, {"id": long}, 7, {"id": "db", "progress": "?"}],
+            "features": ["odd", {"id": "login"}, {"name": long}],
+            "metadata": {"components": [{"id": "web"}], "features": [5]},
+        },
+    )
+    named = {message.split(":")[0] for _, message in found(said) if ":" in message}
+    assert not named & {"component api", "component web", "feature login"}, found(said)
+    assert "component db" in named
+    plan = record(
+        ".buildrunner/orchestration.json", {"batches": [{"id": "one", "phases": []}, {"id": long, "phases": []}]}
+    )
+    assert [message for _, message in found(plan)] == ["id has 2,000 characters; 1,000 are kept"]
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+14:00", "9999-12-31"]
+)
+def test_times_at_the_edge_of_the_calendar_are_none(text):
+    said = record(CHECKPOINT, {"id": "c", "timestamp": text, "components": [{"id": "a", "start_time": text}]})
+    assert said.components[0].started_at is None
+    assert 2000 < said.time.year < 2100

@@ -713,3 +713,49 @@ def test_the_same_as_formats_says(tmp_path) -> None:
         record.status.value,
         record.status_source,
     )
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_linked_folders_are_read_as_the_live_view_reads_them(tmp_path, cache) -> None:
+    plain, linked = Project(tmp_path / "a/shop"), Project(tmp_path / "b/shop", make=False)
+    (linked.root / "store").mkdir()
+    linked.dir.mkdir()
+    for project, where in ((plain, plain.dir), (linked, linked.root / "store")):
+        for name in ("checkpoints", "locks", "logs", "workflows"):
+            (where / name).mkdir(exist_ok=True)
+            if project is linked:
+                (linked.dir / name).symlink_to(where / name)
+        project.checkpoint(components=[{"id": "api", "status": "done"}])
+        project.write(
+            "locks/phase-1/progress.json", {"phase": 1, "status": "active", "updated_at": "2026-03-01T09:00:00Z"}
+        )
+        project.write("logs/x.log", "line\n")
+        project.write("workflows/workflow_0a_checkpoint.json", {"workflow_id": "0a", "completed_items": ["i"]})
+    outside = tmp_path / "outside"
+    (outside / "checkpoints").mkdir(parents=True)
+    (outside / "checkpoints/checkpoint_20260301_090000.json").write_text(
+        '{"id": "x", "components": [{"id": "secret"}]}'
+    )
+    (linked.dir / "away").symlink_to(outside)
+    (linked.dir / "up").symlink_to(linked.root)  # in circles
+    (linked.dir / "twice").symlink_to(linked.root / "store/checkpoints")  # known by another name already
+    one, two = (read_history(project.root, cache=cache) for project in (plain, linked))
+    for name in ("components", "phases", "tasks", "terminal", "checkpoints"):
+        assert len(one.frame(name)) == len(two.frame(name)) > 0, name
+    assert one.warnings.empty
+    assert two.warnings[["file_path", "code"]].to_numpy().tolist() == [[".buildrunner/away", "outside"]]
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_checkpoints_outside_the_project_are_not_read(tmp_path, cache) -> None:
+    project = Project(tmp_path / "shop", make=False)
+    project.dir.mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/checkpoint_20260301_090000.json").write_text('{"id": "x", "components": [{"id": "secret"}]}')
+    (project.dir / "checkpoints").symlink_to(tmp_path / "outside")
+    history = read_history(project.root, cache=cache)
+    assert history.components.empty
+    assert history.warnings.code.tolist() == ["outside"]

@@ -84,6 +84,7 @@ def components(reader: Reader, *sources: object) -> list[Component]:
     """The components in ``sources``; of two with one id the later."""
     made: list[Component] = []
     for source in sources:
+        reader.at()  # what is odd about the list is not about the item before it
         for key, entry in listed(reader, source, "components"):
             item = reader.known(("component",), entry, plain.component) or _component(reader, key, dict(entry))
             if item is not None:
@@ -96,6 +97,7 @@ def components(reader: Reader, *sources: object) -> list[Component]:
 def _identity(reader: Reader, kind: str, key: str | None, entry: dict[str, Any], *id_keys: str) -> str | None:
     """The id of an item, which becomes the item at hand; None, with a warning, if it has none."""
     # Only the key that serves is taken: an item may well have an ``id`` and a ``name``.
+    reader.at()  # until the item is known, what is odd is not the odd thing of the one before
     for name in ("id", *id_keys):
         id_ = reader.ident(entry.get(name))
         if id_:
@@ -147,6 +149,7 @@ def features(reader: Reader, *sources: object) -> list[Feature]:
     """The features in ``sources``; of two with one id the later."""
     made: list[Feature] = []
     for source in sources:
+        reader.at()
         for key, entry in listed(reader, source, "features"):
             item = reader.known(("feature",), entry, plain.feature) or _feature(reader, key, dict(entry))
             if item is not None:
@@ -221,6 +224,7 @@ def tasks(reader: Reader, value: object, kind: str, parent: str | None = None) -
     def read(reader: Reader, entry: dict[str, Any]) -> Task | None:
         return plain.task(reader, entry, kind, parent)
 
+    reader.at()
     for key, entry in listed(reader, value, "tasks"):
         item = reader.known((kind, parent), entry, read) or _task(reader, key, dict(entry), kind, parent)
         if item is not None:

@@ -77,6 +77,7 @@ def _batches(data: dict[str, Any], reader: Reader) -> tuple[list[Task], Tally | 
     status = Status.COMPLETED if total and completed is not None and completed >= total else Status.UNKNOWN
     made: list[Task] = []
     for number, (_, batch) in enumerate(items.listed(reader, data.get("batches"), "batches")):
+        reader.at()
         id_ = reader.ident(batch.get("id")) or str(number)
         reader.at("batch", id_)
         made += [

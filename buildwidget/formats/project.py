@@ -60,6 +60,7 @@ def read_plan(data: dict[str, Any], reader: Reader) -> Record:
     known = set(ids)
     for number, (_, stated) in enumerate(items.listed(reader, data.get("batches"), "batches"), 1):
         batch = dict(stated)
+        reader.at()
         batch_id = reader.ident(batch.pop("id", None)) or str(number)
         reader.at("batch", batch_id)
         listed = reader.texts(batch.pop("phases", None), "phases")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
-from ..model import Status, TsSource
+from ..model import FIRST_TIME, LAST_TIME, Status, TsSource
 from ..words import is_known, map_status
 from .record import UNKNOWN_WORD, ItemWarning
 
@@ -81,6 +81,10 @@ def as_list(value: object) -> list[Any]:
     return value if is_list(value) else []
 
 
+def _in_calendar(moment: datetime) -> bool:
+    return FIRST_TIME <= moment.replace(tzinfo=None) <= LAST_TIME
+
+
 def parse_time(value: object) -> tuple[datetime, TsSource] | None:
     """A time as an aware UTC datetime and how far it can be trusted, or None if it is not a time.
 
@@ -96,6 +100,8 @@ def parse_time(value: object) -> tuple[datetime, TsSource] | None:
         else:
             try:
                 moment = datetime.fromisoformat(text)
+                if not _in_calendar(moment):
+                    return None
                 source = TsSource.ASSUMED_LOCAL if moment.tzinfo is None else TsSource.FILE
                 return moment.astimezone(UTC), source
             except (ValueError, OverflowError, OSError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from ..model import BuildWarning
+from ..reading.files import as_text
 from ..session import BuildSession
 from . import (
     _accessor,  # noqa: F401  # pyright: ignore[reportUnusedImport] (registers DataFrame.build)
@@ -29,7 +30,7 @@ from ._make import Maker
 from ._parallel import read_in_two
 from ._plan import Plan
 from ._read import read_files, read_quickly
-from ._scan import Root, roots_of
+from ._scan import Root, links_outside, roots_of
 from ._store import Stamp, Store
 from .export import Exports
 
@@ -95,6 +96,9 @@ def read_history(
     roots = live.roots if live is not None else roots_of(path)
     plan = Plan(roots, cache=cache and not git)
     store = plan.store
+    for number, root in enumerate(roots):
+        for link in links_outside(root):
+            store.warn(number, as_text(link), "outside", "leads outside the project; nothing in it is read")
     with _Bar(plan.total, progress) as told:
         for number, paths in enumerate(plan.paths):
             wanted: Sequence[str] = paths

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..formats import shape_of
-from ..reading.files import BASE, MAX_DEPTH
+from ..reading.files import BASE, MAX_DEPTH, is_inside
 
-__all__ = ["Root", "files_of", "is_plain_folder", "logs_of", "plain_folders_of", "roots_of"]
+__all__ = ["Root", "files_of", "is_plain_folder", "links_outside", "logs_of", "plain_folders_of", "roots_of"]
 
 _FOREIGN: Final = frozenset({".git", "node_modules", "__pycache__", ".venv"})
 
@@ -128,17 +128,30 @@ def plain_folders_of(root: Root) -> list[str]:
     if root.loose:
         return []
     folder = f"{BASE}/checkpoints"
-    return [folder] if root.below in {BASE, folder} and (root.path / folder).is_dir() else []
+    if root.below not in {BASE, folder} or not (root.path / folder).is_dir():
+        return []
+    real, base = os.path.realpath(root.path / folder), os.path.realpath(root.path / BASE)
+    if real == os.path.join(base, "checkpoints") and is_inside(base, os.path.realpath(root.path)):
+        return [folder]
+    return [folder] if _leads(root, real) == "inside" else []
 
 
-def _walk(root: Root, skip: Collection[str] = ()) -> Iterator[tuple[str, list[str]]]:
-    """Each folder with the names of the files in it. Linked folders are not entered."""
+def _walk(
+    root: Root, skip: Collection[str] = (), *, outside: list[str] | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """Each folder with the names of the files in it. A linked folder is entered as the live view does: see `_leads`."""
+    entered: set[str] = set()  # where the links lead that were followed
+    outside = [] if outside is None else outside
     todo = [(root.below, 0)]
+    if not is_inside(os.path.realpath(root.path / root.below), os.path.realpath(root.path)):
+        outside.append(root.below)
+        todo.clear()
     while todo:
         folder, depth = todo.pop()
         if folder in skip:
             continue
         names: list[str] = []
+        links: list[str] = []
         try:
             with os.scandir(root.path / folder) as entries:
                 for entry in entries:
@@ -147,6 +160,32 @@ def _walk(root: Root, skip: Collection[str] = ()) -> Iterator[tuple[str, list[st
                             todo.append((f"{folder}/{entry.name}" if folder else entry.name, depth + 1))
                     elif not entry.is_dir():
                         names.append(entry.name)
+                    elif depth < MAX_DEPTH and entry.name not in _FOREIGN:
+                        links.append(f"{folder}/{entry.name}" if folder else entry.name)
         except OSError:
             continue
+        for link in sorted(links):
+            real = os.path.realpath(root.path / link)
+            where = _leads(root, real)
+            if where == "outside":
+                outside.append(link)
+            elif where == "inside" and real not in entered:
+                entered.add(real)
+                todo.append((link, depth + 1))
         yield folder, names
+
+
+def _leads(root: Root, real: str) -> str:
+    """Where a linked folder leads: ``outside`` the project, ``round`` to what is read anyway or above, ``inside``."""
+    home, base = os.path.realpath(root.path), os.path.realpath(root.path / root.below)
+    if not is_inside(real, home):
+        return "outside"
+    return "round" if is_inside(real, base) or is_inside(base, real) else "inside"
+
+
+def links_outside(root: Root) -> list[str]:
+    """The linked folders that lead outside the project: nothing in them is read."""
+    found: list[str] = []
+    for _ in _walk(root, plain_folders_of(root), outside=found):
+        pass
+    return sorted(found)
