@@ -101,7 +101,7 @@ def windows(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Window
     refused = [] if report is None or report.failed else windows.refused()
     for context in windows.contexts:
         context.close()
-    foreign = [url for url in windows.asked if not re.match(r"(http|ws)://127\.0\.0\.1:|data:", url)]
+    foreign = [url for url in windows.asked if not re.match(r"(http|ws)://(127\.0\.0\.1|localhost):|data:", url)]
     assert foreign == [], "something asked for what is not on this machine"
     assert refused == [], "the page does what its own policy forbids"
     assert [line for line in windows.console if line.startswith("uncaught")] == []

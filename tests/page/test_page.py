@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from buildwidget.server import serve
+from buildwidget.server import LiveServer, ServerOptions, Sessions, serve
 from buildwidget.session import BuildSession
 
 from ..lab.jupyterlab import ROOT
@@ -224,6 +228,75 @@ def two(stack) -> tuple[Any, BuildSession, BuildSession]:
     server = stack.enter_context(serving(one))
     sessions_of(server).add(other)
     return server, one, other
+
+
+@contextlib.contextmanager
+def another_site(body: str) -> Iterator[str]:
+    """A page of another site (``localhost``, where the server is ``127.0.0.1``): its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html; charset=utf-8")
+            self.send_header("content-length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as site:
+        thread = threading.Thread(target=site.serve_forever)
+        thread.start()
+        try:
+            yield f"http://localhost:{site.server_port}/"
+        finally:
+            site.shutdown()
+            thread.join(10)
+
+
+def test_a_link_of_another_site_opens_the_page_of_who_is_logged_in(windows, shop, stack):
+    server = stack.enter_context(serving(shop.root, token="read-token-1"))
+    links = [f'<a href="{server.url}/">build</a>', f'<a href="{server.url}/" target="_blank" rel="noopener">new</a>']
+    site = stack.enter_context(another_site("<!doctype html><title>chat</title>" + " ".join(links)))
+    stranger = windows.open(site)
+    with stranger.expect_navigation() as opened:
+        stranger.get_by_role("link", name="build").click()
+    assert opened.value.status == 401
+    page = live(windows.open(f"{server.url}/?token=read-token-1"))
+    page.goto(site)
+    with page.expect_navigation() as opened:
+        page.get_by_role("link", name="build").click()
+    assert opened.value.status == 200
+    live(page)
+    page.goto(site)
+    with page.context.expect_page() as tab:
+        page.get_by_role("link", name="new").click()
+    live(tab.value)
+    # What a page of another site asks for by itself comes without the cookie.
+    page.goto(site)
+    address = f"{server.url}/api/build/sessions"
+    with page.expect_request(address) as asked:
+        page.evaluate("url => fetch(url, {credentials: 'include', mode: 'no-cors'}).catch(() => null)", address)
+    assert "cookie" not in asked.value.all_headers()
+
+
+@pytest.mark.parametrize("name", ["my shop", "R&D #2", "a?b=c", "x%2Fy", "ümläut", "a+b"])
+def test_a_session_of_any_name_is_opened_from_the_list(windows, tmp_path, stack, name):
+    project, other = Project(tmp_path / name), Project(tmp_path / "other")
+    project.checkpoint(components=[component("api", 40)])
+    sessions = Sessions(ServerOptions(port=0))
+    for one in (project, other):
+        sessions.add(stack.enter_context(contextlib.closing(BuildSession(one.root).open())))
+    server = LiveServer(sessions, ServerOptions(port=0))
+    stack.callback(server.stop)
+    page = windows.open(server.url)
+    page.get_by_role("link", name=name).click()
+    live(page)
+    expect(row(page, "Api")).to_contain_text("40 %")
+    page.reload()
+    live(page)
+    expect(row(page, "Api")).to_contain_text("40 %")
 
 
 def test_several_sessions_are_listed_and_lead_to_each(windows, two):
