@@ -7,6 +7,7 @@ says what was expected, what was found, where, and what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "AuthError",
@@ -18,11 +19,13 @@ __all__ = [
     "ConnectionFailedError",
     "DemoError",
     "FilterError",
+    "GapError",
     "GitError",
     "MissingExtraError",
     "NoSuchSessionError",
     "NotAGitRepositoryError",
     "OptionsError",
+    "OutputError",
     "PublishError",
     "UnknownSessionError",
 ]
@@ -90,6 +93,10 @@ class DemoError(BuildwidgetError):
     """The demo cannot run, and why; the text says what to do."""
 
 
+class OutputError(BuildwidgetError):
+    """What a command writes to is full or closed. The text says which, and why."""
+
+
 # -- history ----------------------------------------------------------------------------------------------------------
 
 
@@ -137,3 +144,17 @@ class NoSuchSessionError(ClientError):
 
 class ConnectionFailedError(ClientError):
     """The server cannot be reached, or speaks another protocol."""
+
+
+class GapError(ClientError):
+    """A stream misses messages; the state it holds is whole again. Reading on is possible.
+
+    Attributes
+    ----------
+    gap : buildwidget.events.Gap
+        Which messages, and why.
+    """
+
+    def __init__(self, text: str, gap: Any) -> None:
+        self.gap = gap
+        super().__init__(text)

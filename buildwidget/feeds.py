@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from . import events as ev
 from .client import Place, connect_sync, list_sessions, publish
@@ -31,16 +31,24 @@ __all__ = [
 ]
 
 FINAL: Final = frozenset({BuildStatus.COMPLETED, BuildStatus.FAILED})
+Tell = Callable[[str], object]
+
+WAITING: Final = 2_000  # messages of a server that nobody has asked for yet
 SEND_EVERY: Final = 0.1  # seconds between two publications of output
 BATCH: Final = 256 * 1024  # characters of one of them
 
 
-def _epoch_of(url: str, token: str | None) -> str | None:
-    """The log that a server's session has now."""
-    place = Place.of(url, token).with_session()
-    return next(
-        (str(row["epoch"]) for row in list_sessions(url, token=token) if row["session_id"] == place.session), None
-    )
+class _Word(NamedTuple):
+    """A line for a person, between the messages."""
+
+    text: str
+
+
+def _log_of(url: str, token: str | None) -> tuple[str | None, int]:
+    """The log that a server's session has now, and its newest number."""
+    wanted = Place.of(url, token).session
+    rows = [row for row in list_sessions(url, token=token) if wanted in {None, row["session_id"]}]
+    return (str(rows[0]["epoch"]), int(rows[0]["seq"])) if len(rows) == 1 else (None, 0)
 
 
 def is_url(place: str) -> bool:
@@ -52,6 +60,8 @@ class Feed:
     """The messages of one build, as they come, and its present state. Used as a context manager, from one thread."""
 
     epoch: str = ""
+    #: The number after which its messages begin.
+    begins_after: int = 0
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +87,10 @@ class Feed:
         return self.seq
 
     def messages(self, timeout: float) -> list[Any]:
-        """The numbered messages that have come since the last call; waits for the first at most so many seconds."""
+        """What has come since the last call; waits for the first at most so many seconds.
+
+        The numbered messages, and a `Gap` where some are missing.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -93,7 +106,7 @@ class LocalFeed(Feed):
     project
         The folder that holds ``.buildrunner``.
     since
-        Give the messages after this number; None: only those from now on.
+        Give the messages after this number; None: only those from now on; -10: the newest ten, too.
     """
 
     def __init__(self, project: Path, since: int | None = None) -> None:
@@ -105,7 +118,8 @@ class LocalFeed(Feed):
         while not self._session.loaded and time.monotonic() < end:
             time.sleep(0.002)
         self.epoch = self._session.epoch
-        self._at = self._session.seq if since is None else since
+        newest = self._session.seq
+        self.begins_after = self._at = newest if since is None else since if since >= 0 else max(0, newest + since)
 
     @property
     def state(self) -> State:
@@ -124,11 +138,15 @@ class LocalFeed(Feed):
         if rows == []:
             self._news.wait(timeout)
             rows = self._session.since(self._at)
-        if rows is None:  # the log no longer reaches back
-            rows = self._session.since(self._session.log.first_seq - 1) or []
+        gaps: list[Any] = []
+        while rows is None:  # the log no longer reaches back
+            first = self._session.log.first_seq
+            missed = self._at + 1 if self._at < first else None
+            gaps = [ev.Gap(from_seq=missed, to_seq=first - 1, reason="log_exceeded", timestamp=datetime.now(UTC))]
+            rows = self._session.since(first - 1)
         if rows:
             self._at = rows[-1].event.seq
-        return [row.event for row in rows]
+        return [*gaps, *(row.event for row in rows)]
 
     def close(self) -> None:
         """End it."""
@@ -145,9 +163,11 @@ class RemoteFeed(Feed):
     token
         What the server asks for.
     epoch, since
-        Go on after this message of this log.
-    topics
-        Only these.
+        Go on after this message of this log; -10: the newest ten of the present one, too.
+    reconnect
+        Whether to wait for a server that is away.
+    tell
+        Called, by `messages`, with a line for a person when the server is away, and when it is back.
     """
 
     def __init__(
@@ -157,35 +177,59 @@ class RemoteFeed(Feed):
         token: str | None = None,
         epoch: str | None = None,
         since: int | None = None,
-        topics: list[str] | None = None,
+        reconnect: bool = True,
+        tell: Tell | None = None,
     ) -> None:
         if since is not None and epoch is None:
-            epoch = _epoch_of(url, token)
-        self._stream = connect_sync(url, token=token, epoch=epoch, since=since, topics=topics, raw=True, timeout=3)
-        self._stream.__enter__()
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            epoch, newest = _log_of(url, token)
+            since = None if epoch is None else since if since >= 0 else max(0, newest + since)
+        self._tell = tell
+        self._queue: queue.Queue[Any] = queue.Queue(WAITING)
         self._known = threading.Event()
         self._closed = False
+        self._error: BaseException | None = None  # the stream has ended with it
+        self._stream = connect_sync(
+            url,
+            token=token,
+            epoch=epoch,
+            since=since,
+            raw=True,
+            timeout=3,
+            reconnect=reconnect,
+            on_connection=self._connection_changes,
+        )
+        self._stream.__enter__()
         self._thread = threading.Thread(target=self._read, name="buildwidget-feed", daemon=True)
         self._thread.start()
         if not self._known.wait(10):
             self.close()
             raise ClientError("the server does not say how the build stands")
+        self.begins_after = self._stream.seq if since is None else since
 
     def _read(self) -> None:
         try:
             for message in self._stream:
-                if ev.type_of(message) in ev.TYPES:
-                    if message.seq is not None:
-                        self._queue.put(message)
-                elif isinstance(message, ev.Snapshot) or (isinstance(message, ev.Connection) and message.resumed):
+                if isinstance(message, ev.Gap) or (ev.type_of(message) in ev.TYPES and message.seq is not None):
+                    self._put(message)
+                if isinstance(message, ev.Snapshot) or (isinstance(message, ev.Connection) and message.resumed):
                     self._known.set()
             error: BaseException = ClientError("the server has ended the stream")
         except BaseException as caught:  # noqa: BLE001 (raised where somebody waits for messages)
             error = caught
-        if not self._closed:
-            self._queue.put(error)
+        self._put(error)
         self._known.set()
+
+    def _put(self, item: Any) -> None:
+        """Hand on to `messages`; wait while much waits there. The server is not read then, and says what it drops."""
+        while not self._closed:
+            try:
+                self._queue.put(item, timeout=0.5)
+            except queue.Full:
+                continue
+            return
+
+    def _connection_changes(self, error: ClientError | None) -> None:
+        self._put(_Word("the server is back" if error is None else f"the server is away, trying again: {error}"))
 
     @property
     def newest(self) -> int:
@@ -212,17 +256,21 @@ class RemoteFeed(Feed):
         found: list[Any] = []
         end = time.monotonic() + timeout
         while True:
+            if self._error is not None:
+                if found:
+                    return found
+                raise self._error
             try:
                 wait = 0.0 if found else max(0.0, end - time.monotonic())
                 item = self._queue.get(timeout=wait) if wait else self._queue.get_nowait()
             except queue.Empty:
                 return found
             if isinstance(item, BaseException):
-                if found:
-                    self._queue.put(item)
-                    return found
-                raise item
-            found.append(item)
+                self._error = item
+            elif not isinstance(item, _Word):
+                found.append(item)
+            elif self._tell is not None:
+                self._tell(item.text)
 
     def close(self) -> None:
         """End it."""
@@ -236,11 +284,12 @@ def open_feed(
     token: str | None = None,
     epoch: str | None = None,
     since: int | None = None,
-    topics: list[str] | None = None,
+    reconnect: bool = True,
+    tell: Tell | None = None,
 ) -> Feed:
-    """The build at a path or an address."""
+    """The build at a path or an address. See `LocalFeed` and `RemoteFeed` for the arguments."""
     if is_url(place):
-        return RemoteFeed(place, token=token, epoch=epoch, since=since, topics=topics)
+        return RemoteFeed(place, token=token, epoch=epoch, since=since, reconnect=reconnect, tell=tell)
     return LocalFeed(Path(place), since)
 
 

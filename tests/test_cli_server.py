@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 
 import pytest
 
@@ -176,17 +178,122 @@ def _waits(pid: int) -> bool:
     return process.num_threads() > 1 and after.user - before.user < 0.05
 
 
-def test_a_closed_pipe_ends_it_quietly(session, server) -> None:
+def test_a_reader_that_ends_ends_it(session, server) -> None:
     for n in range(3_000):
         session.publish({"type": "component_update", "component_id": f"c{n % 50}", "metadata": {"n": n, "x": "y" * 50}})
     done = subprocess.run(
-        f"{sys.executable} -m buildwidget events {server.url} --json | head -1",
-        shell=True,
+        [
+            "bash",
+            "-c",
+            f"{sys.executable} -m buildwidget events {server.url} --json | head -1; exit ${{PIPESTATUS[0]}}",
+        ],
         capture_output=True,
         text=True,
         timeout=40,
         check=False,
     )
     assert done.stdout.count("\n") == 1
-    assert "Traceback" not in done.stderr
-    assert "Broken" not in done.stderr
+    assert done.returncode == 74
+    assert done.stderr == "buildwidget: standard output cannot be written to: its reader has closed it\n"
+
+
+@pytest.mark.parametrize("where", ["folder", "server"])
+def test_tail_that_does_not_follow_shows_the_newest_and_ends(session, server, project, where) -> None:
+    if where == "server":
+        for n in range(30):
+            session.publish({"type": "component_update", "component_id": "api", "metadata": {"n": n}})
+    place = server.url if where == "server" else str(project.root)
+    done = bw("tail", place, "--no-follow", "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    seqs = [json.loads(line)["seq"] for line in done.stdout.splitlines()]
+    assert seqs == list(range(seqs[0], seqs[-1] + 1))
+    assert seqs[-1] == session.seq if where == "server" else seqs[-1] > 1
+    assert len(seqs) == 10 or seqs[0] == 1
+    assert bw("tail", place, "--no-follow", "--since", str(seqs[-1])).stdout == ""
+    ahead = bw("events", place, "--since", "9999", "--json")
+    assert (ahead.returncode, ahead.stdout) == (0, "")
+    assert "9,999" in ahead.stderr
+
+
+def test_what_the_log_no_longer_holds_is_said(session, server) -> None:
+    session.log._max_messages = 5
+    for n in range(30):
+        session.publish({"type": "component_update", "component_id": "api", "metadata": {"n": n}})
+    first = json.loads(bw("events", server.url, "--json").stdout.splitlines()[0])
+    assert (first["type"], first["from_seq"], first["to_seq"]) == ("gap", 1, session.seq)
+    assert "missing" in bw("events", server.url).stdout
+
+
+class Served:
+    """`buildwidget serve` in a process of its own, that can be killed and started again at the same port."""
+
+    def __init__(self, folder) -> None:
+        self.folder, self.port = folder, 0
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        command = [*BW, "serve", str(self.folder), "--port", str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        self.port = int(self.url.rpartition(":")[2])
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+class Lines:
+    """What a process writes, a line at a time, with a deadline."""
+
+    def __init__(self, stream) -> None:
+        self.all: list[str] = []
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream) -> None:
+        for line in stream:
+            self.all.append(line)
+
+    def until(self, word: str) -> str:
+        return until(lambda: next((line for line in self.all if word in line), None), 30, f"{word} in {self.all}")
+
+
+@pytest.mark.parametrize("command", ["tail", "wait"])
+def test_a_server_that_is_killed_and_started_again_is_told_of(project, command) -> None:
+    with Served(project.root) as served:
+        process = subprocess.Popen(
+            [*BW, command, served.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            out, said = Lines(process.stdout), Lines(process.stderr)
+            connected = f"{served.url}/api/build/sessions"
+            until(lambda: json.loads(urllib.request.urlopen(connected).read())["sessions"][0]["clients"], 30)
+            served.kill()
+            said.until("the server is away")
+            served.start()
+            said.until("the server is back")
+            if command == "tail":
+                out.until("a new log has begun")
+                project.checkpoint(2, components=[component("fresh", 5)])
+                out.until("Fresh")
+                process.send_signal(signal.SIGINT)
+            else:
+                project.checkpoint(
+                    2, [component("api", 100, "completed"), component("ui", 100, "completed")], phase="build_complete"
+                )
+            assert process.wait(30) == (130 if command == "tail" else 0)
+            assert [line for line in said.all if "Traceback" in line] == []
+            assert len(said.all) == 2, said.all
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()

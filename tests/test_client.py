@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import itertools
 import random
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from buildwidget import client as bc
 from buildwidget import events as ev
-from buildwidget.client._core import Place
+from buildwidget.client import Place
+from buildwidget.client import _core as core_module
+from buildwidget.client import _place as place_module
+from buildwidget.client._core import Core
 from tests.serving import plain, published, serving
 
 
@@ -147,10 +153,114 @@ async def test_a_new_server_is_taken_up_with_a_snapshot(session) -> None:
             while stream.epoch == old:
                 await asyncio.sleep(0.01)
         seq = say(fresh, 8)
-        assert (await waiting).seq == seq
+        gap = await waiting
+        assert isinstance(gap, bc.Gap)
+        assert (gap.from_seq, gap.reason) == (None, "new_epoch")
+        assert (await anext(stream)).seq == seq
         assert stream.epoch == fresh.epoch
         assert state_of(stream) == plain(fresh)
         await stream.close()
+
+
+@pytest.mark.parametrize("on_gap", ["message", "raise"])
+@pytest.mark.parametrize("sync", [False, True], ids=["asyncio", "sync"])
+async def test_what_the_log_no_longer_holds_reaches_the_caller(session, server, on_gap, sync) -> None:
+    """A client asks for messages that are gone. It hears which, when its state is whole again, and can read on."""
+    epoch, since = session.epoch, session.seq
+    session.log._max_messages = 5
+    for n in range(20):
+        say(session, n)
+    options = {"epoch": epoch, "since": since, "on_gap": on_gap}
+
+    def check(gap) -> None:
+        assert (gap.from_seq, gap.to_seq, gap.reason) == (since + 1, session.seq, "log_exceeded")
+
+    def in_a_thread() -> None:
+        with bc.connect_sync(server.url, **options) as stream:
+            if on_gap == "raise":
+                with pytest.raises(bc.GapError, match="are missing") as raised:
+                    next(stream)
+                check(raised.value.gap)
+            else:
+                check(next(stream))
+            assert state_of(stream) == plain(session)
+            seq = say(session, 99)
+            assert next(stream).seq == seq
+
+    if sync:
+        await asyncio.to_thread(in_a_thread)
+        return
+    async with bc.connect(server.url, **options) as stream:
+        if on_gap == "raise":
+            with pytest.raises(bc.GapError, match="are missing") as raised:
+                await anext(stream)
+            check(raised.value.gap)
+        else:
+            check(await anext(stream))
+        assert state_of(stream) == plain(session)
+        seq = say(session, 99)
+        assert (await anext(stream)).seq == seq
+
+
+def test_an_unknown_wish_for_gaps_is_refused(server) -> None:
+    with pytest.raises(ValueError, match="on_gap must be"):
+        bc.connect_sync(server.url, on_gap="ignore")
+
+
+async def test_a_client_hears_that_the_connection_breaks_and_is_back(session, server) -> None:
+    told: list[bc.ClientError | None] = []
+    async with Proxy(server.port, 3) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        async with bc.connect(url, session="shop", max_backoff=0.02, on_connection=told.append) as stream:
+
+            async def read() -> None:
+                async for _ in stream:
+                    pass
+
+            reading = asyncio.create_task(read())
+            async with asyncio.timeout(30):
+                numbers = itertools.count()
+                while len(told) < 6:
+                    say(session, next(numbers))
+                    await asyncio.sleep(0.005)
+            proxy.calm = True
+            reading.cancel()
+    assert all(isinstance(one, bc.ConnectionFailedError) for one in told[::2])
+    assert all(one is None for one in told[1::2])
+
+
+async def test_a_status_report_swallows_nothing() -> None:
+    """A report may be ahead of messages that are on their way: they are yielded all the same, each once."""
+    core = Core(bc.Place("http://127.0.0.1:8000", "shop", None))
+    with published() as session:
+        say(session, 1)
+        common = {"epoch": session.epoch, "session_id": "shop"}
+        core.take(ev.encode(ev.Snapshot(seq=session.seq, state=session.snapshot(), **common)))
+        first = session.seq
+        for n in range(5):
+            say(session, n)
+        core.take(ev.encode(ev.StatusReport(seq=session.seq, state=session.snapshot(), **common)))
+        got = [message.seq for row in session.since(first) for message in core.take(row.data)]
+        assert got == list(range(first + 1, session.seq + 1))
+
+
+def test_the_core_needs_no_socket() -> None:
+    """Nor a clock, nor chance, nor a thread: all that it imports is of this package, or about data."""
+    for module in (core_module, place_module):
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        names = {
+            alias.name.partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        names |= {
+            (node.module or "").partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            if not node.level
+        }
+        assert names <= {"__future__", "collections", "msgspec", "os", "typing", "urllib"}
 
 
 async def test_filters_and_raw_messages(session, server) -> None:

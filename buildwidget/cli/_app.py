@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
 import typer
 
+from ..errors import BuildwidgetError, OutputError
 from ._demo import demo, watch
 from ._follow import events, status, tail, wait
 from ._history import diff, history
+from ._output import CODES, COMPLETED, FAILED, FAULT, INTERRUPTED, OUTPUT, code_of, note
 from ._parse import parse
 from ._run import run
 from ._serve import serve
-from ._version import version
+from ._streams import open_streams
+from ._version import version, version_option
 
 __all__ = ["app", "main"]
 
@@ -34,6 +42,7 @@ app = typer.Typer(
         "  buildwidget run -- make          run a command, and show its output to all of them\n"
         "  buildwidget status URL|PATH      how it stands; tail, events and wait follow it"
     ),
+    epilog=CODES,
 )
 
 # In the order of ``buildwidget --help``.
@@ -51,6 +60,41 @@ app.command(context_settings={"ignore_unknown_options": True})(diff)  # -1 is no
 app.command()(version)
 
 
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="buildwidget")
+@app.callback()
+def options(
+    version_wanted: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=version_option)
+    ] = False,
+) -> None:
+    """What comes before a command."""
+
+
+def main() -> NoReturn:
+    """Run the command line: every way out of a command ends here, with a line and an exit code."""
+    output = open_streams()
+    code = _run_to_its_end()
+    with contextlib.suppress(OutputError):
+        sys.stdout.flush()
+    if output.problem is not None:
+        note(str(output.problem))
+        code = OUTPUT
+    sys.exit(code)
+
+
+def _run_to_its_end() -> int:
+    """Run the command that is asked for; its exit code."""
+    try:
+        app(prog_name="buildwidget")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED if end.code else COMPLETED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OutputError:
+        return OUTPUT  # `main` says it
+    except BuildwidgetError as error:
+        note(str(error))
+        return code_of(error)
+    except Exception:  # noqa: BLE001 (a fault of ours must not look like a failed build, whose exit code is 1)
+        traceback.print_exc()
+        return FAULT
+    return COMPLETED

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ._options import project_folder
-from ._output import fail, make_console
+from ._output import echo, fail, make_console
 
 if TYPE_CHECKING:
     from ..model import State
@@ -78,8 +78,8 @@ def demo(
     try:
         if instant:
             count = write_instant(prepare(folder), scenario.value, seed)
-            typer.echo(f"{count} files of a build ({scenario.value}) are in {folder.resolve()}")
-            typer.echo(f"Look at it: buildwidget watch {folder}")
+            echo(f"{count} files of a build ({scenario.value}) are in {folder.resolve()}")
+            echo(f"Look at it: buildwidget watch {folder}")
             return
     except DemoError as error:
         fail(str(error))

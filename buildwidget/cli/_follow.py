@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ._options import AsJson, Place, Token, Types, project_folder
-from ._output import COMPLETED, CONNECTION, FAILED, NO_BUILD, STALLED, TIMEOUT, USAGE, fail, make_console
+from ._output import COMPLETED, FAILED, NO_BUILD, STALLED, TIMEOUT, USAGE, echo_json, fail, make_console, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from ..feeds import Feed
     from ..model import State
 
 __all__ = ["events", "status", "tail", "wait"]
 
-T = TypeVar("T")
+NEWEST = 10  # messages that `tail --no-follow` shows
 
 
 def tail(
@@ -29,10 +29,15 @@ def tail(
     since: Annotated[
         str | None, typer.Option(metavar="SEQ|EPOCH:SEQ", help="Begin after this message.", show_default=False)
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help=f"Go on with what comes; or show the newest {NEWEST}, and end.")
+    ] = True,
     token: Token = None,
 ) -> None:
     """Print what happens, a line each, as it happens. Ctrl-C ends it (130).
+
+    A server that is away is waited for, and said to be, on standard error; messages
+    that were lost meanwhile are told of by a line of type "gap".
 
     \b
     Examples:
@@ -86,7 +91,7 @@ def status(
             import msgspec
 
             body = {"epoch": feed.epoch, "seq": feed.seq, "stalled": stalled(state) is not None, "state": state}
-            typer.echo(msgspec.json.encode(body).decode())
+            echo_json(msgspec.json.encode(body))
         else:
             from datetime import UTC, datetime
 
@@ -107,7 +112,7 @@ def status(
         code = _verdict(state)
     if not has_build(state):
         if not as_json:
-            typer.echo(f"buildwidget: there is no build in {place} yet", err=True)
+            note(f"there is no build in {place} yet")
         raise typer.Exit(NO_BUILD)
     raise typer.Exit(code or COMPLETED if exit_status else COMPLETED)
 
@@ -121,7 +126,7 @@ def wait(
 ) -> None:
     """Wait for the end of a build.
 
-    A build that stalls ends the waiting, too (4).
+    A build that stalls ends the waiting, too (4). A server that is away is waited for.
 
     \b
     Examples:
@@ -133,35 +138,57 @@ def wait(
     from ..feeds import has_build
 
     end = None if timeout is None else time.monotonic() + timeout
-    shown = sys.stderr.isatty()
-    line = ""
-    with _feed(place, token) as feed:
-        try:
-            while True:
-                state = feed.state
-                code = _verdict(state)
-                if code is not None:
-                    break
-                if shown:
-                    percent = state.progress.percent
-                    share = "unknown" if percent is None else f"{percent:.1f} %"
-                    text = f"{state.session.project or place}: {state.session.status.replace('_', ' ')}, {share}"
-                    text = "".join(c if c.isprintable() else "?" for c in text)[:100]
-                    if text != line:
-                        typer.echo(f"\r\x1b[K{text}", nl=False, err=True)
-                        line = text
+    line = _ProgressLine()
+    try:
+        with _feed(place, token, tell=line.note) as feed:
+            while (code := _verdict(state := feed.state)) is None:
+                line.show(state, place)
                 left = 1.0 if end is None else min(1.0, end - time.monotonic())
                 if left <= 0:
-                    if not has_build(state):
-                        typer.echo(f"buildwidget: there is no build in {place} yet", err=True)
-                        raise typer.Exit(NO_BUILD)
-                    typer.echo(f"buildwidget: not over after {timeout:g} s", err=True)
-                    raise typer.Exit(TIMEOUT)
-                _guarded(feed.messages, left)
-        finally:
-            if line:
-                typer.echo(err=True)
+                    break
+                feed.messages(left)
+    finally:
+        line.end()
+    if code is None:
+        if not has_build(state):
+            fail(f"there is no build in {place} yet", NO_BUILD)
+        fail(f"not over after {timeout:g} s", TIMEOUT)
     raise typer.Exit(code)
+
+
+class _ProgressLine:
+    """How it stands, in one line of the terminal; nothing where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def end(self) -> None:
+        """Go on below it."""
+        if self._shown:
+            self._write("\n")
+            self._shown = ""
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    def show(self, state: State, place: str) -> None:
+        """Show a state, if it looks different."""
+        if not sys.stderr.isatty():
+            return
+        percent = state.progress.percent
+        share = "unknown" if percent is None else f"{percent:.1f} %"
+        text = f"{state.session.project or place}: {state.session.status.replace('_', ' ')}, {share}"
+        text = "".join(c if c.isprintable() else "?" for c in text)[:100]
+        if text != self._shown:
+            self._write(f"\r\x1b[K{text}")
+            self._shown = text
+
+    def note(self, text: str) -> None:
+        """Say something else, on a line of its own."""
+        self.end()
+        note(text)
 
 
 def _verdict(state: State) -> int | None:
@@ -184,47 +211,69 @@ def _feed(place: str, token: str | None, **options: Any) -> Feed:
 
     if not is_url(place):
         place = str(project_folder(Path(place)))
-    return _guarded(open_feed, place, token=token, **options)
-
-
-def _guarded(call: Callable[..., T], *args: Any, **options: Any) -> T:
-    """What it gives, or the exit code for what is wrong with a server."""
-    from ..errors import ClientError
-
-    try:
-        return call(*args, **options)
-    except ClientError as error:
-        fail(str(error), CONNECTION)
+    return open_feed(place, token=token, **options)
 
 
 def _follow(place: str, as_json: bool, types: str | None, since: str | None, follow: bool, token: str | None) -> None:
-    from ..events import encode, type_of, types_of
+    from ..events import type_of, types_of
 
-    epoch, number = "", None
+    epoch, number = "", None if follow else -NEWEST
     if since is not None:
         epoch, _, text = since.rpartition(":")
         if not (text.isascii() and text.isdigit()):
             fail(f"--since needs the number of a message, or EPOCH:NUMBER, got {since!r}", USAGE)
         number = int(text)
     try:
-        wanted = None if types is None else types_of(types.split(","))
+        wanted = None if types is None else types_of(types.split(",")) | {"gap"}
     except ValueError as error:
         fail(str(error), USAGE)
-    console = None if as_json else make_console()
-    with _feed(place, token, epoch=epoch or None, since=number) as feed:
-        last = None if follow else feed.newest
-        at = number or 0
-        while last is None or at < last:
-            for message in _guarded(feed.messages, 0.5):
-                at = message.seq or at
-                if last is not None and at > last:
-                    break
-                if wanted is not None and type_of(message) not in wanted:
-                    continue
-                if console is None:
-                    typer.echo(encode(message).decode())
-                    continue
-                from ..terminal_view.messages import message_line
+    show = _show_json if as_json else _show_lines()
+    with _feed(place, token, epoch=epoch or None, since=number, reconnect=follow, tell=note) as feed:
+        for message in _as_they_come(feed) if follow else _up_to_now(feed):
+            if wanted is None or type_of(message) in wanted:
+                show(message)
 
-                for line in message_line(message):
-                    console.print(line, soft_wrap=True)
+
+def _as_they_come(feed: Feed) -> Generator[Any]:
+    """The messages, for ever."""
+    while True:
+        yield from feed.messages(0.5)
+
+
+def _up_to_now(feed: Feed) -> Generator[Any]:
+    """The messages that there are now, and no later ones."""
+    from ..events import Gap
+
+    at, last = feed.begins_after, feed.newest
+    if at > last:
+        note(f"there is no message {at:,}; the newest is {last:,}")
+    while at < last:
+        for message in feed.messages(0.5):
+            if isinstance(message, Gap):
+                yield message
+                at = message.to_seq
+                if message.from_seq is None:  # the rest is of a log that began just now
+                    return
+                continue
+            at = message.seq
+            if at > last:
+                return
+            yield message
+
+
+def _show_json(message: Any) -> None:
+    from ..events import encode
+
+    echo_json(encode(message))
+
+
+def _show_lines() -> Callable[[Any], None]:
+    from ..terminal_view.messages import message_line
+
+    console = make_console()
+
+    def show(message: Any) -> None:
+        for line in message_line(message):
+            console.print(line, soft_wrap=True)
+
+    return show

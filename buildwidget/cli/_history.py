@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._options import project_folder
-from ._output import FAILED, NO_BUILD, USAGE, fail
+from ._output import FAILED, NO_BUILD, OUTPUT, USAGE, fail, note
 from ._tables import plain_value, show_rows, show_table
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def history(
       buildwidget history --git -t checkpoints     also what rollbacks overwrote
 
     \b
-    Exit codes: 0, 1 it cannot be read or written, 2 usage, 3 no build there.
+    Exit codes: 0, 1 it cannot be read, 2 usage, 3 no build there, 74 it cannot be
+    written.
     """
     from ..history.tables import TABLES
 
@@ -147,16 +148,16 @@ def history(
             with replacing(output.expanduser()) as file:
                 write(found, file, wanted)
         except OSError as error:
-            fail(f"{output} cannot be written: {error.strerror or error}")
-        typer.echo(f"buildwidget: {found.num_rows:,} rows are in {output}", err=True)
+            fail(f"{output} cannot be written: {error.strerror or error}", OUTPUT)
+        note(f"{found.num_rows:,} rows are in {output}")
     warnings = build.arrow("warnings").num_rows
     if warnings and table != "warnings":
-        typer.echo(f"buildwidget: {warnings:,} warnings; --table warnings lists them", err=True)
+        note(f"{warnings:,} warnings; --table warnings lists them")
 
 
 def diff(
     a: Annotated[
-        str, typer.Argument(metavar="A", help="A checkpoint: its id, first, last, -1 (the last), -2 …, or a file.")
+        str, typer.Argument(metavar="A", help="A checkpoint: its id, first, last, -1 (the last), -2 ..., or a file.")
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one; a file too, if A is one.")],
     path: Annotated[str, typer.Argument(help="The project. Not asked for if A and B are files.")] = ".",
@@ -214,7 +215,7 @@ def diff(
     elif rows:
         show_table(rows, " ".join(found.columns), all_columns=True)
     if not rows:
-        typer.echo("buildwidget: there is no difference", err=True)
+        note("there is no difference")
 
 
 def _form_of(output: Path | None) -> TableFormat:

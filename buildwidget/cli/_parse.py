@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ._output import fail, make_console
+from ._output import echo_json, fail, make_console
 
 __all__ = ["parse"]
 
@@ -33,7 +33,7 @@ def parse(
     except CheckpointError as error:
         fail(str(error))
     if as_json:
-        typer.echo(json.dumps(said, indent=2, ensure_ascii=False, default=str))
+        echo_json(json.dumps(said, indent=2, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
         return
     from ..terminal_view import describe
 

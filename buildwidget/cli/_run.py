@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ._options import project_folder
-from ._output import USAGE, fail
+from ._output import USAGE, fail, note
 
 __all__ = ["run"]
 
@@ -54,11 +54,8 @@ def run(
 
     label = source or os.path.basename(command[0])
 
-    def tell(text: str) -> None:
-        typer.echo(f"buildwidget: {text}", err=True)
-
     if to is not None:
-        result = run_command(command, ServerSink(to, label, token=token, session=session, warn=tell), use_pty=use_pty)
+        result = run_command(command, ServerSink(to, label, token=token, session=session, warn=note), use_pty=use_pty)
     else:
         from ..errors import OptionsError
         from ..server import serve
@@ -67,12 +64,12 @@ def run(
         build = BuildSession(project_folder(project)).open()
         try:
             with serve(build, port=port) as server:
-                tell(f"live at {server.url}")
+                note(f"live at {server.url}")
                 result = run_command(command, SessionSink(build, label), use_pty=use_pty)
         except OptionsError as error:
             fail(str(error), USAGE)
         finally:
             build.close()
     if result.exit_code in {126, 127} and result.seconds < 1:
-        tell(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
+        note(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
     raise typer.Exit(result.exit_code)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import OptionsError, OutputError
 from ._options import project_folder
-from ._output import USAGE, fail
+from ._output import USAGE, echo, fail
 
 __all__ = ["serve"]
 
@@ -80,7 +82,6 @@ def serve(
       buildwidget serve ~/shop ~/blog --port 0       two projects, at any free port
       BUILDWIDGET_TOKEN=... buildwidget serve --host 0.0.0.0 --allow-host builds.example.org
     """
-    from ..errors import OptionsError
     from ..server import ServerOptions, read_token, run, session_ids
 
     if log_level not in {"debug", "info", "warning", "error"}:
@@ -112,7 +113,15 @@ def serve(
             tls_cert=tls_cert,
             tls_key=tls_key,
         )
-        code = run(options, typer.echo)
+        code = run(options, _announce)
     except OptionsError as error:
         fail(str(error), USAGE)
     raise typer.Exit(code)
+
+
+def _announce(url: str) -> None:
+    """Say where it serves; end, if nobody can be told."""
+    try:
+        echo(url)
+    except OutputError:  # `main` says so; the server ends in order
+        signal.raise_signal(signal.SIGTERM)

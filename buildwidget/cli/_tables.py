@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
-from ._output import make_console
+from ._output import make_console, note
 
 __all__ = ["plain_value", "show_rows", "show_table"]
 
@@ -37,11 +35,11 @@ def show_rows(table: Any, most: int | None) -> None:
     if "session_id" in names and len({row["session_id"] for row in rows}) == 1:
         names.remove("session_id")
     if not rows:
-        typer.echo("buildwidget: there are no rows", err=True)
+        note("there are no rows")
         return
     show_table([tuple(row[name] for name in names) for row in rows], " ".join(names))
     if len(rows) < table.num_rows:
-        typer.echo(f"buildwidget: the last {len(rows):,} of {table.num_rows:,} rows; --limit 0 shows all", err=True)
+        note(f"the last {len(rows):,} of {table.num_rows:,} rows; --limit 0 shows all")
 
 
 def show_table(rows: list[tuple[Any, ...]], names: str, *, all_columns: bool = False) -> None:
@@ -67,7 +65,7 @@ def show_table(rows: list[tuple[Any, ...]], names: str, *, all_columns: bool = F
     console.print(table)
     if dropped:
         told = ", ".join(name for name in cells if name in dropped)
-        typer.echo(f"buildwidget: no room for {told}; --format json has them", err=True)
+        note(f"no room for {told}; --format json has them")
 
 
 def _make_room(width: dict[str, int], most: int, texts: list[str], *, all_columns: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""``version``."""
+"""``version`` and ``--version``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ import sys
 import typer
 
 from .. import __version__
+from ._output import echo
 
-__all__ = ["version"]
+__all__ = ["version", "version_option"]
 
 
 def version() -> None:
     """Print the version."""
-    typer.echo(f"buildwidget {__version__} (Python {sys.version.split()[0]}, {os.uname().sysname})")
+    echo(f"buildwidget {__version__} (Python {sys.version.split()[0]}, {os.uname().sysname})")
+
+
+def version_option(wanted: bool) -> None:
+    """What ``--version`` does."""
+    if wanted:
+        version()
+        raise typer.Exit

@@ -8,14 +8,19 @@
 
 from __future__ import annotations
 
-from ..errors import AuthError, ClientError, ConnectionFailedError, NoSuchSessionError
-from ._core import Place
-from ._shells import Stream, SyncStream, apublish, connect, connect_sync, list_sessions, publish
+from ..errors import AuthError, ClientError, ConnectionFailedError, GapError, NoSuchSessionError
+from ..events import Gap
+from ._async import Stream, connect
+from ._http import apublish, list_sessions, publish
+from ._place import Place
+from ._sync import SyncStream, connect_sync
 
 __all__ = [
     "AuthError",
     "ClientError",
     "ConnectionFailedError",
+    "Gap",
+    "GapError",
     "NoSuchSessionError",
     "Place",
     "Stream",

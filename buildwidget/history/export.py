@@ -303,7 +303,15 @@ def two_files(a: Path, b: Path) -> tuple[Given, str]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Generator[IO[bytes]]:
-    """A file to write, that takes the place of ``path`` when the ``with`` ends well, and is gone when it does not."""
+    """A file to write, that takes the place of ``path`` when the ``with`` ends well, and is gone when it does not.
+
+    What is no file (a device, a named pipe) is written into, and stays what it is; so does a link.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:

@@ -67,7 +67,11 @@ def message_line(message: Any) -> list[Text]:
         case ev.Removed():
             return [_line(stamp, "removed", f"{message.kind} {clean(message.id, 60)}", [])]
         case ev.Gap():
-            return [_line(stamp, "gap", f"messages up to {message.to_seq} are missing", [message.reason], "blocked")]
+            missing = f"messages {message.from_seq} to {message.to_seq} are missing"
+            label = (
+                "a new log has begun; messages of the old one may be missing" if message.from_seq is None else missing
+            )
+            return [_line(stamp, "gap", label, [message.reason.replace("_", " ")], "blocked")]
         case _:
             return []
 

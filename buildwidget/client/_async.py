@@ -1,0 +1,154 @@
+"""The shell for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as ws_connect
+
+from ._core import Core
+from ._http import with_session
+from ._place import Place
+from ._refusals import meaning
+from ._shell import BROKEN, SOCKET, Shell
+
+__all__ = ["Stream", "connect"]
+
+
+class Stream(Shell):
+    """The messages of one session, for asyncio. Made by `connect`."""
+
+    def __init__(self, place: Place, timeout: float, **options: Any) -> None:
+        super().__init__(place, timeout, **options)
+        self._socket: ClientConnection | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        core = self._open_core(await asyncio.to_thread(with_session, self._place))
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._timeout
+        while self._socket is None:
+            try:
+                self._socket = await self._open(core)
+            except BROKEN as error:
+                pause = self._pause(core, error, opened=False)
+                if loop.time() + pause > end:
+                    raise meaning(core.place, error) from None
+                await asyncio.sleep(pause)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @staticmethod
+    async def _open(core: Core) -> ClientConnection:
+        return await ws_connect(core.url, additional_headers=core.place.headers, **SOCKET)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        core = self._known()
+        while not self._closed:
+            if self._ready:
+                return self._yielded()
+            try:
+                if self._socket is None:
+                    self._socket = await self._open(core)
+                async with asyncio.timeout(core.patience):
+                    text = await self._socket.recv()
+            except BROKEN as error:
+                if self._closed:
+                    break
+                self._drop()
+                await asyncio.sleep(self._pause(core, error))
+                continue
+            self._ready.extend(core.take(text))
+            self._is_there()
+        raise StopAsyncIteration
+
+    def _drop(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.transport.abort()
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Send a client message; its answer comes with the others (see ``raw``).
+
+        Raises
+        ------
+        ConnectionFailedError
+            If the stream is broken at the moment.
+        """
+        core = self._known()
+        try:
+            if self._socket is None:
+                raise ConnectionError("it is broken at the moment")
+            await self._socket.send(json.dumps(message))
+        except BROKEN as error:
+            raise meaning(core.place, error) from None
+
+    async def subscribe(
+        self, topics: Sequence[str], components: Sequence[str] | None = None, min_level: str | None = None
+    ) -> None:
+        """Hear of other things from now on, also after the next reconnection."""
+        await self.send(self._subscription(self._known(), topics, components, min_level))
+
+    async def close(self) -> None:
+        """End it. Can be called again."""
+        self._closed = True
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            with contextlib.suppress(*BROKEN):
+                await socket.close()
+
+
+def connect(
+    url: str, *, token: str | None = None, session: str | None = None, timeout: float = 10.0, **options: Any
+) -> Stream:
+    """Follow a session of a server; use the result with ``async with`` and ``async for``.
+
+    Parameters
+    ----------
+    url
+        ``http://host:port`` (with one session), ``…/?session=ID`` or ``…/api/build/stream/ID``; http, https, ws or wss,
+        with any path prefix. ``?token=…`` in it is shown to the server as a header only.
+    token
+        What the server asks for; else BUILDWIDGET_TOKEN of the environment.
+    session
+        The session's id, if the address does not say it.
+    timeout
+        Seconds the first connection may take.
+    **options
+        ``epoch`` and ``since`` (go on after that message; the state then holds only what came since), ``topics``,
+        ``components`` and ``min_level`` (the filter), ``raw`` (yield messages about the connection too), ``reconnect``
+        (default True), ``max_backoff`` (seconds), and
+
+        - ``on_gap``: what to do when messages are lost, because this client was away or slow for too long, or because
+          the server has begun a new log (``from_seq`` of the gap is None then). ``"message"``, the default, yields the
+          `Gap`; ``"raise"`` raises a `GapError`, after which reading on is possible. Either way the state is whole
+          again before.
+        - ``on_connection``: called with a `ClientError` when the connection breaks, and with None when it is there
+          again.
+
+    Returns
+    -------
+    Stream
+        Yields the numbered messages, typed as in `buildwidget.events`, each once, and a `Gap` where some are lost. It
+        connects again by itself and goes on where it stopped; ``snapshot()``, ``epoch`` and ``seq`` are always of one
+        moment.
+
+    Raises
+    ------
+    ClientError
+        When used: AuthError, NoSuchSessionError, ConnectionFailedError if it cannot be reached in time, or GapError.
+    """
+    return Stream(Place.of(url, token, session), timeout, **options)

@@ -1,0 +1,52 @@
+"""What is wrong, as errors of ours: with a server, or the way to it."""
+
+from __future__ import annotations
+
+import json
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from ..errors import AuthError, ClientError, ConnectionFailedError, NoSuchSessionError
+from ._place import Place
+
+__all__ = ["meaning", "refused"]
+
+
+def refused(place: Place, status: int, body: bytes) -> ClientError:
+    """A server has answered with an HTTP status that means no."""
+    try:
+        text = str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        text = f"HTTP status {status}"
+    if status == 401:
+        hint = "this token is not valid there" if place.token else "give a token: --token, or BUILDWIDGET_TOKEN"
+        return AuthError(f"{place.base} refuses: {text} ({hint})")
+    if status == 403:
+        return AuthError(f"{place.base} refuses: {text}")
+    if status == 404:
+        return NoSuchSessionError(f"{place.base} has no session {place.session!r}: {text}")
+    if status == 400:
+        return ClientError(f"{place.base} does not take this: {text}")
+    return ConnectionFailedError(f"{place.base} answers: {text}")
+
+
+def meaning(place: Place, error: BaseException) -> ClientError:
+    """An error of a socket or a WebSocket."""
+    if isinstance(error, ClientError):
+        return error
+    if isinstance(error, InvalidStatus):
+        return refused(place, error.response.status_code, bytes(error.response.body or b""))
+    if isinstance(error, ConnectionClosed):
+        close = error.rcvd
+        if close is not None and close.code == 4404:
+            return NoSuchSessionError(f"{place.base} has no session {place.session!r}")
+        if close is not None and close.code == 1008:
+            return AuthError(f"{place.base} has closed the stream: {close.reason or 'policy'}")
+        return ConnectionFailedError(
+            f"{place.base} has closed the stream: {(close.reason or close.code) if close else 'it broke off'}"
+        )
+    if isinstance(error, InvalidHandshake):
+        return ConnectionFailedError(f"{place.base} is no server of ours: {error}")
+    if isinstance(error, TimeoutError):
+        return ConnectionFailedError(f"{place.base} does not answer")
+    return ConnectionFailedError(f"{place.base} cannot be reached: {error}")
