@@ -1,5 +1,5 @@
 # The front door. Every target can be run at any time; what is done already is not done again.
-# Choose a Python with PYTHON=…, a browser with CHROMIUM=…
+# Choose a Python with PYTHON=…, a browser with CHROMIUM=…, an nginx with NGINX=…
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test matrix installs lint format bench protocol lock build setup clean distclean

@@ -292,6 +292,9 @@ async def test_the_router_in_fastapi(sessions, router, prefix) -> None:
         assert httpx.post(f"{base}/sessions/mine/events", json=[]).status_code == 403
         with pytest.raises(websockets.InvalidStatus):
             await websockets.connect(url, additional_headers=foreign)
+        for path in ("/sessions", "/status/mine", "/stream/mine"):
+            assert httpx.head(base + path, timeout=10).status_code == 200
+        await asyncio.to_thread(until, lambda: not sessions.clients())
     finally:
         running.stop()
 
