@@ -37,7 +37,7 @@ bench: ## The benchmarks, step by step (BENCH_ARGS goes to them)
 	@sh scripts/setup.sh dev
 	@CHROMIUM=$$(sh scripts/chromium.sh) PLAYWRIGHT_NODEJS_PATH=$$(command -v node) .venv/bin/python -m benchmarks $(BENCH_ARGS)
 
-protocol: ## Write js/src/protocol.ts and words.ts anew from the Python package
+protocol: ## Write js/src/protocol.ts, guards.ts and words.ts anew from the Python package
 	@sh scripts/setup.sh dev
 	.venv/bin/python tools/generate_protocol.py
 	.venv/bin/python tools/generate_words.py

@@ -2,7 +2,7 @@
 
 A *numbered* message changes the build and carries ``seq`` (1, 2, 3 … without holes in one epoch's log). An *unnumbered*
 one is about a connection. An item message is the whole item (the record of `buildwidget.model` plus the common fields)
-and replaces it. ``js/src/protocol.ts`` is generated from these classes by ``make protocol``.
+and replaces it. ``js/src/protocol.ts`` and ``js/src/guards.ts`` are generated from these classes by ``make protocol``.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@
 - ``cell-{light,dark}.png``: the cell alone, 1,200 CSS pixels wide;
 - ``cell-{light,dark}-narrow.png``: the same, 600 wide;
 - ``page-{light,dark}.png``: the server's page; ``--page`` takes only these.
+
+``python tools/screenshots.py --look OUT`` is for the eye of whoever changes the views: cell and page at several widths
+(``--widths``), in both themes, of simulated builds (``--scenarios``) and of any project folders (``--projects``).
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium  # 
 
 SHARE = 0.8  # of the build is over
 WIDTHS = {"": 1200, "-narrow": 600}
+SHOWN = f".jp-NotebookPanel:not(.lm-mod-hidden) {Face.ROOT}"
 CELL = "import buildwidget as bw\nbw.watch('meadow-clinic', height={height})"
 
 
@@ -65,6 +69,13 @@ def quiet(notebook: Notebook) -> None:
     notebook.page.mouse.move(2, 2)
 
 
+def _box(page: Page) -> dict[str, int]:
+    """Where the cell is, in CSS pixels."""
+    box = page.locator(SHOWN).first.bounding_box()
+    assert box is not None
+    return {"x": round(box["x"]), "y": round(box["y"]), "width": round(box["width"]), "height": round(box["height"])}
+
+
 def take(page: Page, path: Path, **options: Any) -> None:
     """One picture."""
     page.screenshot(path=path, animations="disabled", caret="hide", **options)
@@ -84,6 +95,39 @@ def take_page(folder: Path, out: Path, browser: Any) -> None:
             page.close()
 
 
+def look(out: Path, builds: dict[str, Path], widths: list[int]) -> None:
+    """Every build in the cell and on the page, at every width, in both themes."""
+    with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=[*FLAGS], ignore_default_args=["--hide-scrollbars"]
+        )
+        page = lab.page(browser, 1280, 1000)
+        for name, build in builds.items():
+            cell = f"import buildwidget as bw\nbw.watch({str(build)!r}, height=480)"
+            notebook = lab.open(page, [cell], f"{name}.ipynb")
+            notebook.run(0)
+            face = Face(notebook, 0)
+            face.wait()
+            face.wait_live()
+            notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+            for theme, word in zip(THEMES, ("light", "dark"), strict=False):
+                notebook.theme(theme)
+                for width in widths:
+                    notebook.resize(SHOWN, width, 1400)
+                    quiet(notebook)
+                    clip = _box(page)
+                    take(page, out / f"{name}-cell-{width}-{word}.png", clip=clip)
+            with serve(build) as server:
+                for word in ("light", "dark"):
+                    for width in widths:
+                        window = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=word)
+                        window.goto(server.url)
+                        window.locator("[role=row]").nth(1).wait_for(timeout=10_000)
+                        take(window, out / f"{name}-page-{width}-{word}.png")
+                        window.close()
+        browser.close()
+
+
 def main() -> int:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description="Take the README's pictures.")
@@ -92,9 +136,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--share", type=float, default=SHARE, help="how much of the build's time is over, 0 to 1")
     parser.add_argument("--page", action="store_true", help="only the server's page")
+    parser.add_argument("--look", type=Path, metavar="OUT", help="cell and page at several widths, into this folder")
+    parser.add_argument("--widths", type=int, nargs="+", default=[400, 800, 1400], help="CSS pixels, for --look")
+    parser.add_argument("--scenarios", nargs="*", default=["success", "failure"], help="simulated builds for --look")
+    parser.add_argument("--projects", type=Path, nargs="*", default=[], help="project folders for --look")
     args = parser.parse_args()
-    out: Path = args.out.resolve()
+    out: Path = (args.look or args.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
+    if args.look:
+        with tempfile.TemporaryDirectory() as folder:
+            builds: dict[str, Path] = {}
+            for scenario in args.scenarios:
+                builds[scenario] = Path(folder) / scenario
+                write_build(builds[scenario], scenario, args.seed, args.share)
+            look(out, builds | {project.name: project.resolve() for project in args.projects}, args.widths)
+        return 0
     if args.page:
         with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
             write_build(Path(folder) / "meadow-clinic", args.scenario, args.seed, args.share)
@@ -118,9 +174,7 @@ def main() -> int:
             for suffix, width in WIDTHS.items():
                 notebook.resize(Face.ROOT, width, 1400)
                 quiet(notebook)
-                box = page.locator(Face.ROOT).first.bounding_box()
-                assert box is not None
-                clip = {name: round(value) for name, value in box.items()}
+                clip = _box(page)
                 take(page, out / f"cell-{name}{suffix}.png", clip=clip)
         take_page(Path(folder), out, browser)
         browser.close()

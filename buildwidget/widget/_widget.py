@@ -21,7 +21,7 @@ import traitlets as t
 
 from .. import __version__, frames
 from ..errors import BuildEndedError
-from ..events import SessionUpdate, Snapshot
+from ..events import TYPES, SessionUpdate, Snapshot
 from ..log import Logged
 from ..model import BuildStatus, State
 from ..session import BuildSession
@@ -241,8 +241,8 @@ class BuildWidget(anywidget.AnyWidget):
             If the widget was made outside of an event loop and the callback is a coroutine function: nothing could
             run it. A plain one is called in the watching thread then.
         """
-        if event_type != "*" and event_type not in EVENT_TYPES:
-            raise ValueError(f"no message type {event_type!r}; there are: *, {', '.join(sorted(EVENT_TYPES))}")
+        if event_type != "*" and event_type not in TYPES:
+            raise ValueError(f"no message type {event_type!r}; there are: *, {', '.join(sorted(TYPES))}")
         if callback is None:
 
             def decorate(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -491,25 +491,6 @@ class BuildWidget(anywidget.AnyWidget):
         layout = self.layout
         super().close()
         layout.close()  # ipywidgets leaves it, and its comm, to live as long as the kernel
-
-
-EVENT_TYPES: Final = frozenset(
-    {
-        "session_update",
-        "component_update",
-        "feature_update",
-        "task_update",
-        "phase_update",
-        "checkpoint_update",
-        "terminal_output",
-        "build_progress",
-        "file_change",
-        "error",
-        "warning",
-        "runtime_update",
-        "removed",
-    }
-)
 
 
 def watch(

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Live } from "../src/live";
 import type { Event, State } from "../src/protocol";
 import { emptyState, Store } from "../src/store";
-import { isKnownType, readStreamMessage } from "../src/transport/guards";
+import { isKnownType, readStreamMessage } from "../src/transport/messages";
 import { type Socket, WebSocketTransport } from "../src/transport/websocket";
 
 // What servers said to clients, as tests/transcripts/README.md explains: recorded by Python, replayed here.

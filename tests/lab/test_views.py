@@ -136,6 +136,21 @@ def test_nothing_is_cut_off_in_a_narrow_cell(show, project, page):
         page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.parametrize(
+    "box",
+    ["HBox([w])", "HBox([w, widgets.Button()])", "HBox([HBox([w])])", "VBox([w])", "GridBox([w])", "Box([w])"],
+)
+def test_it_is_seen_in_every_box(show, project, box):
+    project.put([component("api"), component("web")])
+    notebook, _ = show(f"import ipywidgets as widgets\nwidgets.{box.replace('([HBox', '([widgets.HBox')}")
+    notebook.run(1)
+    face = Face(notebook, 1)
+    face.wait()
+    face.wait_row("Web")
+    until(lambda: face.root.evaluate("root => root.clientWidth >= 300"), "the cell has a width")
+    assert face.row("Web").is_visible()
+
+
 def test_the_keyboard_reaches_everything(show, project):
     project.put([component("api"), component("web")])
     notebook, face = show()

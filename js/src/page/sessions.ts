@@ -1,7 +1,7 @@
 // The sessions of the server, asked for now and then while somebody looks.
 
+import { isObject } from "../kinds";
 import type { BuildStatus } from "../protocol";
-import { isObject } from "../transport/guards";
 import { askOverHttp, backoff, judgeAnswer, NO_ANSWER, type Verdict } from "../transport/websocket";
 
 /** One session, as much of it as a list shows. */

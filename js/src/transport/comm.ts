@@ -1,11 +1,13 @@
 // The comm of a Jupyter widget: hello, replay, snapshot trait, and a true verdict on the connection.
 
+import { isState } from "../guards";
+import { isObject } from "../kinds";
 import type { Live } from "../live";
 import { parseMs } from "../order";
 import { judge, nextLook, type Seen } from "./connection";
-import type { KernelMessage } from "./guards";
-import { isObject, isState, isStrings, parseJson, readKernelMessage, textOf } from "./guards";
 import { LogReader } from "./log";
+import type { KernelMessage } from "./messages";
+import { isStrings, parseJson, readKernelMessage, textOf } from "./messages";
 
 /** As much of anywidget's model as we use. */
 export interface WidgetModel {

@@ -1,8 +1,9 @@
 // The WebSocket of a server: resume after a loss, jittered backoff, and a true verdict on the connection.
 
+import { isObject } from "../kinds";
 import type { ConnectionState, Live } from "../live";
 import { parseMs } from "../order";
-import { isObject, parseJson, readStreamMessage, type StreamMessage } from "./guards";
+import { parseJson, readStreamMessage, type StreamMessage } from "./messages";
 
 /** As much of a WebSocket as we use. */
 export type Socket = Pick<WebSocket, "close" | "send" | "readyState"> & {

@@ -1,10 +1,10 @@
-// The boundary: what comes from outside is unknown until it was looked at.
+// The boundary: messages of the kernel and of the server, read with the guards that are generated from the protocol.
 
+import { isEvent, isState } from "../guards";
+import { isCount, isListOf, isObject, isText } from "../kinds";
 import type { NoticeLevel } from "../notices";
 import type { Event, State } from "../protocol";
 import { EVENT_TYPES } from "../protocol";
-
-export type Json = Record<string, unknown>;
 
 /** The messages a kernel sends over the comm. */
 export type KernelMessage =
@@ -18,103 +18,7 @@ export type KernelMessage =
   | { kind: "notice"; level: NoticeLevel; text: string }
   | { kind: "closed" };
 
-export function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-const isCount = (value: unknown): value is number => typeof value === "number" && Number.isSafeInteger(value);
-
-export function isStrings(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((v) => typeof v === "string");
-}
-
-/** What an item must have for the fold and the views to work: fields of text, fields that are lists, fields by name. */
-interface Shape {
-  texts: readonly string[];
-  lists?: readonly string[];
-  records?: readonly string[];
-}
-
-const METADATA = ["metadata"];
-const COMPONENT: Shape = {
-  texts: ["component_id", "status"],
-  lists: ["files", "dependencies"],
-  records: METADATA,
-};
-const FEATURE: Shape = { texts: ["feature_id", "status"], lists: ["tasks", "dependencies"], records: METADATA };
-const TASK: Shape = { texts: ["task_id", "status"], lists: ["dependencies"], records: METADATA };
-const PHASE: Shape = { texts: ["phase_id", "status"], lists: ["errors", "warnings", "history"] };
-const CHECKPOINT: Shape = { texts: ["checkpoint_id"], lists: ["tasks_completed", "files_created"] };
-const WARNING: Shape = { texts: ["file_path", "code"] };
-const FILE: Shape = { texts: ["file_path"] };
-
-function fits(value: unknown, { texts, lists = [], records = [] }: Shape): boolean {
-  return (
-    isObject(value) &&
-    texts.every((name) => typeof value[name] === "string") &&
-    lists.every((name) => Array.isArray(value[name])) &&
-    records.every((name) => isObject(value[name]))
-  );
-}
-
-/** Whether this is a message of the fold. An unknown type passes too: a newer kernel may send it, and it has a seq. */
-export function isEvent(value: unknown): value is Event {
-  if (!isObject(value) || typeof value.type !== "string" || !isCount(value.seq)) return false;
-  switch (value.type) {
-    case "component_update":
-      return fits(value, COMPONENT);
-    case "feature_update":
-      return fits(value, FEATURE);
-    case "task_update":
-      return fits(value, TASK);
-    case "phase_update":
-      return fits(value, PHASE);
-    case "checkpoint_update":
-      return fits(value, CHECKPOINT);
-    case "session_update":
-      return isObject(value.counts);
-    case "warning":
-      return fits(value, WARNING);
-    case "removed":
-      return typeof value.kind === "string" && typeof value.id === "string";
-    case "file_change":
-      return fits(value, FILE);
-    case "terminal_output":
-      return typeof value.output === "string" && isCount(value.line);
-    default:
-      return true;
-  }
-}
-
-const LISTS: Record<string, Shape> = {
-  components: COMPONENT,
-  features: FEATURE,
-  tasks: TASK,
-  phases: PHASE,
-  checkpoints: CHECKPOINT,
-  context: FILE,
-  warnings: WARNING,
-};
-
-const isLine = (value: unknown): boolean =>
-  isObject(value) && isCount(value.line) && typeof value.text === "string" && typeof value.output_type === "string";
-
-export function isState(value: unknown): value is State {
-  return (
-    isObject(value) &&
-    isObject(value.session) &&
-    isObject(value.session.counts) &&
-    isObject(value.progress) &&
-    isObject(value.terminal) &&
-    isCount(value.terminal.next_line) &&
-    Array.isArray(value.terminal.tail) &&
-    value.terminal.tail.every(isLine) &&
-    Object.entries(LISTS).every(([name, shape]) => {
-      const list = value[name];
-      return Array.isArray(list) && list.every((item) => fits(item, shape));
-    })
-  );
-}
+export const isStrings = (value: unknown): value is string[] => isListOf(value, isText);
 
 /** The messages about a WebSocket connection that a page makes use of; numbered ones are `Event`s. */
 export type StreamMessage =
