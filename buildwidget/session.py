@@ -500,7 +500,7 @@ class BuildSession:
         """Add what a log file has to say; True if it has more, and this change comes back at once."""
         path = change.path
         assert self._tails is not None
-        source = as_text(path).removeprefix(".buildrunner/")
+        source = _source_of(path)
         if change.change_type == "deleted":
             if self._tails.forget(path):
                 messages += self._output(self._terminal.finish(source))
@@ -513,12 +513,15 @@ class BuildSession:
             return False  # `_read` says what is wrong, if it stays so
         if piece is None:
             return False
-        now = _now()
-        if piece.again:
+        if piece.renamed is not None:
+            messages += self._output(self._terminal.finish(_source_of(piece.renamed)))
+        if piece.again or piece.skipped:
             messages += self._output(self._terminal.finish(source))
         if piece.skipped:
-            note = f"… {piece.skipped:,} bytes skipped\n"
-            messages += self._output(self._terminal.feed(note, output_type="info", source=source, now=now))
+            count, what = (piece.lines, "line") if piece.lines else (piece.skipped, "byte")
+            note = f"{count:,} earlier {what}{'' if count == 1 else 's'} not shown"
+            messages += self._output(self._terminal.skip(piece.lines or 0, note, source=source))
+        now = _now()
         messages += self._output(self._terminal.feed(piece.text, source=source, now=now))
         if piece.more:
             self._source.put_back(change, 0.001)
@@ -622,6 +625,11 @@ def _groups(news: Iterable[publish.Publication]) -> Generator[list[publish.Publi
 
 
 _now = time.monotonic
+
+
+def _source_of(path: str) -> str:
+    """What the output of a log file is labelled with."""
+    return as_text(path).removeprefix(".buildrunner/")
 
 
 def _log_time(root: Path | None, path: str) -> float:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..model import State
 from ..reading.files import open_file
+from ..reading.text import decode_part, encoding_of
 from ..terminal import Terminal
 from . import tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Column, Texts, compact, empty, micros, of
@@ -279,9 +279,11 @@ def _lines_of(home: Root, path: str) -> list[tuple[str, str]]:
     except (OSError, ValueError):
         return []
     try:
-        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        while piece := os.read(fd, 1 << 20):
-            chunks += terminal.feed(decode(piece), source=path, now=0.0)
+        encoding, at = encoding_of(os.pread(fd, 3, 0)) or ("utf-8", 0)
+        while piece := os.pread(fd, 1 << 20, at):
+            text, used = decode_part(piece, encoding)
+            chunks += terminal.feed(text, source=path, now=0.0)
+            at += used or len(piece)
     finally:
         os.close(fd)
     chunks += terminal.finish(path)
