@@ -1,8 +1,9 @@
 """Running a command so that its output is shown twice: here, unchanged, and in a build.
 
-The command gets a pseudo-terminal, so that it writes as it would on a terminal: at once, and in colour. What it writes
-goes to our own standard output byte for byte, and besides to a *sink*, which is never waited for: what it cannot take
-in time is left out there, and said to be.
+The command gets what we have: on a terminal a pseudo-terminal, so that it writes at once and in colour, in a pipe or a
+file pipes. What it writes goes to our own outputs byte for byte, and besides to a *sink*, which is never waited for:
+what it cannot take in time is left out there, and said to be. An output of ours that cannot be written any more (a full
+disk, a reader that has gone) is given up, which is told on standard error; the command goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import IO, Any, Final, Protocol
 
 import msgspec
 
-__all__ = ["Mirror", "RunResult", "Sink", "run"]
+__all__ = ["Mirror", "RunResult", "Sink", "hold_standard_streams", "run"]
 
 PIECE: Final = 64 * 1024
 MAY_WAIT: Final = 2**20  # bytes that wait for the sink before more are left out
@@ -127,7 +128,16 @@ class Mirror:
                 self._sink.close()
 
 
-def run(command: list[str], sink: Sink, *, use_pty: bool = True) -> RunResult:
+def hold_standard_streams() -> None:
+    """Give the numbers 0 to 2 to nothing else when they are closed: to be called before any file is opened."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
+def run(command: list[str], sink: Sink, *, use_pty: bool | None = None) -> RunResult:
     """Run a command to its end, passing its output through and mirroring it.
 
     Parameters
@@ -137,7 +147,8 @@ def run(command: list[str], sink: Sink, *, use_pty: bool = True) -> RunResult:
     sink
         Where the output goes besides.
     use_pty
-        Give it a pseudo-terminal. Without one, standard output and standard error stay apart.
+        Give it a pseudo-terminal, or pipes, where standard output and standard error stay apart. None: a
+        pseudo-terminal if our standard output is a terminal; and an output that is none gets a pipe.
 
     Returns
     -------
@@ -147,14 +158,15 @@ def run(command: list[str], sink: Sink, *, use_pty: bool = True) -> RunResult:
     mirror = Mirror(sink)
     started = time.monotonic()
     try:
-        code = _on_pty(command, mirror) if use_pty else _on_pipes(command, mirror)
+        is_terminal = sys.__stdout__ is not None and os.isatty(1) if use_pty is None else use_pty
+        code = (_on_pty if is_terminal else _on_pipes)(command, mirror, as_ours=use_pty is None)
     except FileNotFoundError:
         code = 127
     except PermissionError:
         code = 126
     except OSError as error:
         code = 126
-        print(f"buildwidget: {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201 (a command's own words)
+        _tell(f"{command[0]}: {error.strerror}")
     name = None
     if code < 0:
         with contextlib.suppress(ValueError):
@@ -181,22 +193,36 @@ def _last_word(command: list[str], code: int, name: str | None, seconds: float) 
 # -- on a pseudo-terminal ------------------------------------------------------------------------------------
 
 
-def _on_pty(command: list[str], mirror: Mirror) -> int:
+def _on_pty(command: list[str], mirror: Mirror, *, as_ours: bool) -> int:
+    apart = as_ours and not os.isatty(2)  # `2> errors.txt`
     main, other = pty.openpty()
     try:
         _copy_size(main)
+        if not os.isatty(1):  # a terminal of ours would make CR LF of LF itself
+            attributes = termios.tcgetattr(other)
+            attributes[1] &= ~termios.ONLCR
+            termios.tcsetattr(other, termios.TCSANOW, attributes)
         own = _terminal_stdin() is None  # then the command reads what we would read
         # The child does nothing between fork and exec but two system calls: no lock of another thread is needed.
-        streams: Any = {"stdin": None if own else other, "stdout": other, "stderr": other}
+        streams: Any = {
+            "stdin": _own_stdin() if own else other,
+            "stdout": other,
+            "stderr": subprocess.PIPE if apart else other,
+        }
         process: Any = subprocess.Popen(command, **streams, preexec_fn=_own_terminal)  # noqa: PLW1509, S603
     except BaseException:
         os.close(main)
         raise
     finally:
         os.close(other)
+    sources = {main: (_Output(1), "stdout")}
+    if apart:
+        sources[process.stderr.fileno()] = (_Output(2), "stderr")
     with _forwarding(process), _raw_stdin(), _resizing(main):
-        _pump_pty(main, process, mirror)
+        _pump(sources, process, mirror, keys_to=main)
     os.close(main)
+    if apart:
+        process.stderr.close()
     return process.wait()
 
 
@@ -204,31 +230,6 @@ def _own_terminal() -> None:
     """In the child: the pseudo-terminal is its controlling terminal, so that Ctrl-C there reaches it."""
     os.setsid()
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
-
-
-def _pump_pty(main: int, process: subprocess.Popen[bytes], mirror: Mirror) -> None:
-    with selectors.DefaultSelector() as selector:
-        selector.register(main, selectors.EVENT_READ)
-        stdin = _terminal_stdin()
-        if stdin is not None:
-            selector.register(stdin, selectors.EVENT_READ)
-        while True:
-            ready = {key.fd for key, _ in selector.select(0.2)}
-            if main in ready:
-                data = _read(main)
-                if not data:
-                    return
-                _write_all(1, data)
-                mirror.write(data, "stdout")
-            elif process.poll() is not None and not ready:
-                return  # a grandchild may keep the terminal open
-            if stdin is not None and stdin in ready:
-                data = _read(stdin)
-                if data:
-                    _write_all(main, data)
-                else:
-                    selector.unregister(stdin)
-                    stdin = None
 
 
 @contextlib.contextmanager
@@ -274,39 +275,113 @@ def _copy_size(main: int) -> None:
 # -- on pipes ------------------------------------------------------------------------------------------------
 
 
-def _on_pipes(command: list[str], mirror: Mirror) -> int:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603 (the user's own command)
+def _on_pipes(command: list[str], mirror: Mirror, *, as_ours: bool) -> int:
+    joined = as_ours and _are_one(1, 2)  # `> log 2>&1`: what is said in order stays in order
+    error = subprocess.STDOUT if joined else subprocess.PIPE
+    process = subprocess.Popen(command, stdin=_own_stdin(), stdout=subprocess.PIPE, stderr=error)  # noqa: S603 (the user's own command)
     assert process.stdout is not None
-    assert process.stderr is not None
-    ways = {process.stdout.fileno(): (1, "stdout"), process.stderr.fileno(): (2, "stderr")}
-    with _forwarding(process), selectors.DefaultSelector() as selector:
-        for fd in ways:
-            selector.register(fd, selectors.EVENT_READ)
-        while selector.get_map():
-            for key, _ in selector.select():
-                data = _read(key.fd)
-                if not data:
-                    selector.unregister(key.fd)
-                    continue
-                out, kind = ways[key.fd]
-                _write_all(out, data)
-                mirror.write(data, kind)
+    sources = {process.stdout.fileno(): (_Output(1), "stdout")}
+    if process.stderr is not None:
+        sources[process.stderr.fileno()] = (_Output(2), "stderr")
+    with _forwarding(process, hears_keys=True):
+        _pump(sources, process, mirror)
     process.stdout.close()
-    process.stderr.close()
+    if process.stderr is not None:
+        process.stderr.close()
     return process.wait()
+
+
+def _are_one(one: int, other: int) -> bool:
+    try:
+        return os.path.sameopenfile(one, other)
+    except OSError:
+        return False
 
 
 # -- both ----------------------------------------------------------------------------------------------------
 
 
+class _Output:
+    """One of our own outputs. When it cannot be written any more, that is told once, and it is left alone."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._works = True
+        if (sys.__stdout__ if fd == 1 else sys.__stderr__) is None:  # its number may be another file's by now
+            self._give_up("it is closed")
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, or give up."""
+        try:
+            if self._works:
+                _write_all(self._fd, data)
+        except OSError as error:
+            self._give_up(error.strerror or str(error))
+
+    def _give_up(self, why: str) -> None:
+        self._works = False
+        name = "standard output" if self._fd == 1 else "standard error"
+        _tell(f"{name} cannot be written ({why}); the command goes on, and its output is in the build")
+
+
+def _tell(text: str) -> None:
+    """A line on standard error, if it can be written."""
+    if sys.__stderr__ is not None:
+        with contextlib.suppress(OSError):
+            os.write(2, f"buildwidget: {text}\n".encode())
+
+
+def _pump(
+    sources: dict[int, tuple[_Output, str]],
+    process: subprocess.Popen[bytes],
+    mirror: Mirror,
+    *,
+    keys_to: int | None = None,
+) -> None:
+    """Pass everything on until its end. ``keys_to``: the pseudo-terminal that gets the keys of ours."""
+    with selectors.DefaultSelector() as selector:
+        for fd in sources:
+            selector.register(fd, selectors.EVENT_READ)
+        unread = set(sources)
+        stdin = None if keys_to is None else _terminal_stdin()
+        if stdin is not None:
+            selector.register(stdin, selectors.EVENT_READ)
+        while unread:
+            ready = {key.fd for key, _ in selector.select(0.2)}
+            for fd in ready & unread:
+                output, kind = sources[fd]
+                data = _read(fd)
+                if data:
+                    output.write(data)
+                    mirror.write(data, kind)
+                else:
+                    selector.unregister(fd)
+                    unread.discard(fd)
+            if keys_to is not None and not ready and process.poll() is not None:
+                return  # a grandchild may keep the terminal open
+            if keys_to is not None and stdin is not None and stdin in ready:
+                data = _read(stdin)
+                if data:
+                    with contextlib.suppress(OSError):  # the command is about to end
+                        _write_all(keys_to, data)
+                else:
+                    selector.unregister(stdin)
+                    stdin = None
+
+
 @contextlib.contextmanager
-def _forwarding(process: subprocess.Popen[bytes]) -> Generator[None]:
-    """Signals that would end us go to the command; we end when it does."""
+def _forwarding(process: subprocess.Popen[bytes], *, hears_keys: bool = False) -> Generator[None]:
+    """Signals that would end us go to the command; we end when it does.
+
+    ``hears_keys``: it is in our process group, and Ctrl-C on a terminal reaches both of us.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def forward(number: int, _frame: FrameType | None) -> None:
+        if hears_keys and number in {signal.SIGINT, signal.SIGQUIT} and _is_in_foreground():
+            return
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
 
@@ -337,16 +412,31 @@ def _write_all(fd: int, data: bytes) -> None:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
             _wait_writable(fd)
-        except OSError as error:
-            if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
-                return  # nobody reads here any more; the command goes on, as its mirror does
-            raise
 
 
 def _wait_writable(fd: int) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(fd, selectors.EVENT_WRITE)
         selector.select(1.0)
+
+
+def _is_in_foreground() -> bool:
+    """Whether the keys of our terminal are for our process group."""
+    try:
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _own_stdin() -> int | None:
+    """What the command gets as its input: ours, if we have one."""
+    return subprocess.DEVNULL if sys.__stdin__ is None else None
 
 
 def _terminal_stdin() -> int | None:

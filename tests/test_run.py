@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -45,11 +46,26 @@ def run(command: list[str], **options) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, capture_output=True, timeout=40, check=False, **options)
 
 
+def on_terminal(command: list[str], **streams) -> tuple[int, bytes]:
+    """Run it on a terminal of its own; the exit code and what the terminal got."""
+    main, other = pty.openpty()
+    try:
+        with subprocess.Popen(command, **{"stdin": other, "stdout": other, "stderr": other, **streams}) as process:
+            os.close(other)
+            seen = b""
+            with contextlib.suppress(OSError):  # EIO: nobody has the other side any more
+                while data := os.read(main, 65_536):
+                    seen += data
+            return process.wait(20), seen
+    finally:
+        os.close(main)
+
+
 def test_output_and_exit_code_are_passed_on_and_mirrored(session, server) -> None:
     script = "import sys; print('out'); print('\\x1b[31mred\\x1b[0m'); sys.exit(3)"
     done = run([*to(server), "--", PYTHON, "-c", script])
     assert done.returncode == 3
-    assert done.stdout == b"out\r\n\x1b[31mred\x1b[0m\r\n"  # what a terminal gets
+    assert done.stdout == b"out\n\x1b[31mred\x1b[0m\n"
     assert done.stderr == b""
     shown = lines(session)
     assert shown[:2] == [("out", "stdout"), ("\x1b[31mred\x1b[0m", "stdout")]
@@ -66,10 +82,102 @@ def test_without_a_terminal_the_two_streams_stay_apart_byte_for_byte(session, se
     assert lines(session)[-1][1] == "success"
 
 
-def test_the_command_sees_a_terminal_and_gets_its_input(session, server) -> None:
+SEES = "import sys; print(*(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)), flush=True)"
+
+
+def test_the_command_sees_a_terminal_only_where_there_is_one(session, server, tmp_path) -> None:
+    assert on_terminal([*to(server), "--", PYTHON, "-c", SEES]) == (0, b"True True True\r\n")
+    done = run([*to(server), "--", PYTHON, "-c", SEES], input=b"")
+    assert (done.stdout, done.stderr) == (b"False False False\n", b"")
+    with (tmp_path / "errors.txt").open("wb") as errors:
+        script = f"{SEES}; print('problem', file=sys.stderr)"
+        code, seen = on_terminal([*to(server), "--", PYTHON, "-c", script], stderr=errors)
+    assert (code, seen) == (0, b"True True False\r\n")
+    assert (tmp_path / "errors.txt").read_bytes() == b"problem\n"
+    with (tmp_path / "out.txt").open("wb") as out:
+        on_terminal([*to(server), "--", PYTHON, "-c", SEES], stdout=out)
+    assert (tmp_path / "out.txt").read_bytes() == b"True False False\n"
+
+
+def test_a_terminal_on_demand_gets_its_input_and_leaves_line_feeds_alone(session, server) -> None:
     script = "import sys; print(sys.stdout.isatty(), sys.stdin.readline().strip())"
-    done = run([*to(server), "--", PYTHON, "-c", script], input=b"hello\n")
-    assert done.stdout == b"True hello\r\n"
+    done = run([*to(server), "--pty", "--", PYTHON, "-c", script], input=b"hello\n")
+    assert done.stdout == b"True hello\n"
+
+
+@pytest.mark.parametrize("data", [b"a\nb\n", b"a\r\nb", bytes(range(256)) * 300, b""])
+def test_piped_output_is_unchanged(session, server, data, tmp_path) -> None:
+    (tmp_path / "data").write_bytes(data)
+    done = run([*to(server), "--", "cat", str(tmp_path / "data")])
+    assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+
+
+def test_two_outputs_into_one_file_keep_their_order(session, server) -> None:
+    script = "import os\nfor n in range(200): os.write(1 + n % 2, b'%d\\n' % n)"
+    done = subprocess.run(
+        [*to(server), "--", PYTHON, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=40,
+        check=False,
+    )
+    assert done.stdout == b"".join(b"%d\n" % n for n in range(200))
+
+
+OUTLIVES = "import sys,time\nfor n in range(20): print('line', n, flush=True); time.sleep(0.02)\nsys.exit(5)"
+
+
+@pytest.mark.parametrize("how", ["full", "closed", "nobody reads"])
+def test_a_command_outlives_our_own_output(session, server, how) -> None:
+    command = [*to(server), "--", PYTHON, "-c", OUTLIVES]
+    if how == "full":
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=40, check=False)
+    elif how == "closed":
+        shell = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+        done = subprocess.run(shell, stderr=subprocess.PIPE, timeout=40, check=False)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=40, check=False)
+        os.close(writing)
+    assert done.returncode == 5
+    [told] = done.stderr.decode().splitlines()
+    assert re.fullmatch(r"buildwidget: standard output cannot be written \(.+\); the command goes on, .*", told)
+    shown = [text for text, _ in lines(session)]
+    assert shown[:-1] == [f"line {n}" for n in range(20)]
+    assert "exit code 5" in shown[-1]
+
+
+def test_a_command_outlives_a_standard_error_that_is_full(session, server, tmp_path) -> None:
+    script = "import sys; print('problem', file=sys.stderr, flush=True); print('out'); sys.exit(6)"
+    project = Project(tmp_path / "shop")
+    for target in (["--to", server.url, "--token", "write-token-1"], ["--project", str(project.root)]):
+        with open("/dev/full", "wb") as full:
+            command = [*RUN, *target, "--", PYTHON, "-c", script]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, timeout=40, check=False)
+        assert (done.returncode, done.stdout) == (6, b"out\n")
+    assert ("problem", "stderr") in lines(session)
+
+
+def test_ctrl_c_on_a_terminal_reaches_a_piped_command_once(session, server, tmp_path) -> None:
+    script = (
+        "import signal,time\ncount = 0\n"
+        "def end(*_):\n    global count\n    count += 1\n"
+        "signal.signal(signal.SIGINT, end)\nprint('ready', flush=True)\n"
+        "until = time.monotonic() + 20\nwhile not count and time.monotonic() < until: time.sleep(0.02)\n"
+        "time.sleep(0.5)\nprint('count', count)"
+    )
+    pid, main = pty.fork()
+    if pid == 0:
+        out = os.open(tmp_path / "out.txt", os.O_WRONLY | os.O_CREAT)
+        os.dup2(out, 1)
+        os.execv(PYTHON, [*to(server), "--", PYTHON, "-c", script])
+    until(lambda: ("ready", "stdout") in lines(session), 20)
+    os.write(main, b"\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(main)
+    assert (tmp_path / "out.txt").read_text() == "ready\ncount 1\n"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +242,7 @@ def test_on_a_real_terminal_keys_and_ctrl_c_go_to_the_command(session, server) -
 def test_a_server_that_is_not_there_does_not_stop_the_command() -> None:
     done = run([*RUN, "--to", "http://127.0.0.1:9/?session=x", "--", PYTHON, "-c", "print('done')"])
     assert done.returncode == 0
-    assert done.stdout == b"done\r\n"
+    assert done.stdout == b"done\n"
     assert done.stderr.count(b"not mirrored") == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -37,12 +38,18 @@ def run(
         str | None, typer.Option(help="What the output is labelled with. Default: the command's name.")
     ] = None,
     use_pty: Annotated[
-        bool, typer.Option("--pty/--no-pty", help="Give the command a terminal. Without: stdout and stderr stay apart.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--pty/--no-pty",
+            help="Give the command a terminal, or pipes. Default: a terminal if standard output is one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a command; show its output here, unchanged, and live in the build.
 
-    It ends with the exit code of the command: 128 + n if signal n ended it, 127 if it was not found.
+    It ends with the exit code of the command: 128 + n if signal n ended it, 127 if it was not found. When its output
+    cannot be written here any more (a full disk, a closed pipe), the command goes on, and this is told once.
 
     \b
     Examples:
@@ -50,12 +57,18 @@ def run(
       buildwidget run --to http://127.0.0.1:8000 -- pytest
     """
     from ..feeds import ServerSink, SessionSink
+    from ..pty_run import hold_standard_streams
     from ..pty_run import run as run_command
 
+    hold_standard_streams()
     label = source or os.path.basename(command[0])
 
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk is no reason to stop the command
+            note(text)
+
     if to is not None:
-        result = run_command(command, ServerSink(to, label, token=token, session=session, warn=note), use_pty=use_pty)
+        result = run_command(command, ServerSink(to, label, token=token, session=session, warn=tell), use_pty=use_pty)
     else:
         from ..errors import OptionsError
         from ..server import serve
@@ -64,12 +77,12 @@ def run(
         build = BuildSession(project_folder(project)).open()
         try:
             with serve(build, port=port) as server:
-                note(f"live at {server.url}")
+                tell(f"live at {server.url}")
                 result = run_command(command, SessionSink(build, label), use_pty=use_pty)
         except OptionsError as error:
             fail(str(error), USAGE)
         finally:
             build.close()
     if result.exit_code in {126, 127} and result.seconds < 1:
-        note(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
+        tell(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
     raise typer.Exit(result.exit_code)
