@@ -5,7 +5,7 @@
 export type Hue = "red" | "green" | "yellow" | "blue" | "magenta" | "cyan" | "strong" | "soft";
 
 /** What is in force at some point of the output. */
-export interface Style {
+interface Style {
   readonly fg: Hue | null;
   readonly bg: Hue | null;
   readonly bold: boolean;
@@ -22,7 +22,7 @@ export interface Run {
   classes: string;
 }
 
-export const PLAIN: Style = {
+const PLAIN: Style = {
   fg: null,
   bg: null,
   bold: false,
@@ -54,10 +54,10 @@ const ESCAPE = new RegExp(
   "gu",
 );
 
-/** Cuts a line into runs. Returns the style in force after it, which goes on in the next line. */
-export function parseAnsi(text: string, before: Style): { runs: Run[]; after: Style } {
+/** Cuts a line into runs. Each line brings its own colours: nothing goes on from the line before. */
+export function parseAnsi(text: string): Run[] {
   const runs: Run[] = [];
-  let style = before;
+  let style = PLAIN;
   let from = 0;
   const add = (to: number): void => {
     if (to <= from) return;
@@ -73,7 +73,7 @@ export function parseAnsi(text: string, before: Style): { runs: Run[]; after: St
     if (match[1] !== undefined) style = changed(style, match[1]);
   }
   add(text.length);
-  return { runs, after: style };
+  return runs;
 }
 
 /** The style after one `ESC [ … m`. What is not known is passed over. */
@@ -82,7 +82,7 @@ function changed(before: Style, parameters: string): Style {
   const fields = parameters.split(";");
   for (let i = 0; i < fields.length; i++) {
     const [code, ...sub] = (fields[i] as string).split(":").map(Number) as [number, ...number[]];
-    if (code === 38 || code === 48) {
+    if (code === 38 || code === 48 || code === 58) {
       // 38;5;N and 38;2;R;G;B, or the same with colons, where an empty field may stand before R.
       const rest = sub.length > 0 ? sub : fields.slice(i + 1, i + 5).map(Number);
       const direct = rest[0] === 2;
@@ -90,7 +90,8 @@ function changed(before: Style, parameters: string): Style {
       const hue = direct ? hueOfRgb(rest[at] ?? 0, rest[at + 1] ?? 0, rest[at + 2] ?? 0) : hueOf256(rest[1] ?? 0);
       if (!direct && rest[0] !== 5) continue;
       if (sub.length === 0) i += direct ? 4 : 2;
-      style = code === 38 ? { ...style, fg: hue } : { ...style, bg: hue };
+      if (code === 38) style = { ...style, fg: hue };
+      else if (code === 48) style = { ...style, bg: hue }; // 58 colours the underline, which is not shown
       continue;
     }
     style = simple(style, code, sub[0]);

@@ -1,6 +1,6 @@
 import axe from "axe-core";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { PLAIN, parseAnsi } from "../src/ansi";
+import { parseAnsi } from "../src/ansi";
 import { component, message } from "../src/dev/scenario";
 import { sessionHref } from "../src/page/list";
 import { readSessions } from "../src/page/sessions";
@@ -61,15 +61,14 @@ describe("output", () => {
 
   it("shows lines as text and nothing else, with colours as classes", async () => {
     const evil = `<img src=x onerror="globalThis.pwned=1">`;
-    await show(withOutput([evil, `a ${ESC}[31mred${ESC}[0m b`, `${ESC}[1;32mon`, `and on${ESC}[m off`, ""]));
-    expect(texts()).toEqual([evil, "a red b", "on", "and on off", ""]);
+    await show(withOutput([evil, `a ${ESC}[31mred${ESC}[0m b`, `${ESC}[1;32mon`, `off`, ""]));
+    expect(texts()).toEqual([evil, "a red b", "on", "off", ""]);
     expect(face.root.querySelector(".bw-output img")).toBeNull();
     expect(face.root.querySelector(".bw-output [style]:not(.bw-output-list)")).toBeNull();
     const runs = [...face.root.querySelectorAll(".bw-line-text span")].map((el) => [el.className, el.textContent]);
     expect(runs).toEqual([
       ["bw-ink-red", "red"],
       ["bw-ink-green bw-bold", "on"],
-      ["bw-ink-green bw-bold", "and on"],
     ]);
   });
 
@@ -88,6 +87,30 @@ describe("output", () => {
       "logs/b.logerrc",
       "logs/a.logerrord",
     ]);
+  });
+
+  it("says how many earlier lines are not shown, and keeps the numbers of the others", async () => {
+    const first = (): HTMLElement | null => face.root.querySelector(".bw-line-number");
+    const said = (): string => face.root.querySelector(".bw-tools .bw-quiet")?.textContent ?? "";
+    await show(withOutput(many(500)));
+    expect(said()).toBe("500 lines");
+    print(501, many(103).join("\n"));
+    await until("the line", () => first()?.dataset.number === "104");
+    expect(said()).toBe("603 lines, 103 earlier lines not shown");
+    face.stop();
+    await show(withOutput([{ text: "2,000 earlier lines not shown", output_type: "info" }, "line 2001"], 2000));
+    expect(texts()).toEqual(["2,000 earlier lines not shown", "line 2001"]);
+    expect(said()).toBe("2,001 lines");
+  });
+
+  it("draws lines again in place", async () => {
+    await show(withOutput(["before", "outer 0/3", "inner 0/5"]));
+    const rows = [...face.root.querySelectorAll<HTMLElement>(".bw-line")];
+    print(2, `${ESC}[32mouter 1/3${ESC}[0m\n`);
+    await until("the bar", () => texts()[1] === "outer 1/3");
+    expect(texts()).toEqual(["before", "outer 1/3", "inner 0/5"]);
+    expect(face.root.querySelector('[data-line="1"]')).toBe(rows[0]);
+    expect(face.root.querySelector('[data-line="3"]')).toBe(rows[2]);
   });
 
   it("replaces a line that went on, and keeps the others in place", async () => {
@@ -178,11 +201,13 @@ describe("colours", () => {
     ["colons", `${ESC}[38:2::0:255:0mx${ESC}[4:0my`, [["xy", "bw-ink-green"]]],
     ["grounds", `${ESC}[44;97mx`, [["x", "bw-on-blue"]]],
     ["inverse", `${ESC}[7mx${ESC}[27my`, [["x", "bw-on-ink"], ["y", ""]]], // biome-ignore format: one line
+    ["colours of underlines", `${ESC}[58;5;1mx${ESC}[58:2::1:2:3;4my`, [["x", ""], ["y", "bw-underline"]]], // biome-ignore format: one line
+    ["what ends without 0", `${ESC}[1;2;31;42mx${ESC}[22;39;49my`, [["x", "bw-on-green bw-bold"], ["y", ""]]], // biome-ignore format: one line
     ["what is no colour", `${ESC}]0;title\u0007a${ESC}[2Kb${ESC}[38mc${ESC}[99md`, [["abcd", ""]]],
     ["what is cut off", `a${ESC}[3`, [["a", ""]]],
     ["controls", "a\u0000\u0007b\tc", [["ab\tc", ""]]],
   ])("%s", (_, text, runs) => {
-    expect(parseAnsi(text, PLAIN).runs.map((run) => [run.text, run.classes])).toEqual(runs);
+    expect(parseAnsi(text).map((run) => [run.text, run.classes])).toEqual(runs);
   });
 
   const hues = ["red", "green", "yellow", "blue", "magenta", "cyan", "soft", "strong"];

@@ -1,7 +1,7 @@
 // What the build printed: the newest lines, with their numbers and colours. It stays at the end until somebody scrolls.
 
 import { html, nothing, render } from "lit-html";
-import { PLAIN, parseAnsi, type Style } from "../ansi";
+import { parseAnsi } from "../ansi";
 import type { Changes } from "../changes";
 import { plural } from "../format";
 import type { TerminalLine } from "../protocol";
@@ -18,6 +18,7 @@ const MARKS: Record<string, { word: string; tone: string }> = {
   success: { word: "ok", tone: "done" },
   info: { word: "info", tone: "run" },
 };
+const EARLIER = /^[\d,]+ earlier (line|byte)s? not shown$/;
 const SCROLLS = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End", " "]);
 
 export const outputTab: TabSpec = {
@@ -31,9 +32,6 @@ export const outputTab: TabSpec = {
 interface Shown {
   el: HTMLElement;
   of: TerminalLine;
-  /** The style that the line before left in force, and the one that this line leaves. */
-  before: Style;
-  after: Style;
   /** Whether the name of the source stands above. */
   headed: boolean;
 }
@@ -127,8 +125,6 @@ class OutputTab implements TabView {
       row.el.remove();
       this.#rows.delete(number);
     }
-    /** The style each source has left in force. */
-    const styles = new Map<string | null, Style>();
     let source: string | null = null;
     let marked = false;
     let at = this.#list.firstChild;
@@ -137,10 +133,7 @@ class OutputTab implements TabView {
       source = line.source;
       marked ||= line.output_type in MARKS;
       const known = this.#rows.get(line.line);
-      // Of the oldest lines the colour was set by lines that are gone.
-      const begins = known?.of === line ? known.before : PLAIN;
-      const row = this.#row(line, styles.get(source) ?? begins, headed);
-      styles.set(source, row.after);
+      const row = this.#row(line, headed);
       if (known !== undefined && known !== row) {
         if (known.el === at) at = at.nextSibling;
         known.el.remove();
@@ -159,11 +152,10 @@ class OutputTab implements TabView {
     this.#toolbar();
   }
 
-  #row(line: TerminalLine, before: Style, headed: boolean): Shown {
+  #row(line: TerminalLine, headed: boolean): Shown {
     const known = this.#rows.get(line.line);
-    if (known !== undefined && known.of === line && known.before === before && known.headed === headed) return known;
-    const { el, after } = makeRow(line, before, headed);
-    const row = { el, of: line, before, after, headed };
+    if (known !== undefined && known.of === line && known.headed === headed) return known;
+    const row = { el: makeRow(line, headed), of: line, headed };
     this.#rows.set(line.line, row);
     return row;
   }
@@ -171,11 +163,13 @@ class OutputTab implements TabView {
   #toolbar(): void {
     const { store } = this.#face.live;
     const all = store.outputCount;
-    const shown = store.output.length;
+    const first = store.output[0];
+    // A log that was entered in the middle says so itself, in the line before the first one that is shown.
+    const earlier = first === undefined || EARLIER.test(first.text) ? 0 : first.line - 1;
     const fresh = all - this.#leftAt;
     render(
       html`<span class="bw-quiet"
-          >${shown < all ? `The newest ${shown.toLocaleString("en")} of ${plural(all, "line")}` : plural(all, "line")}</span
+          >${plural(all, "line")}${earlier > 0 ? `, ${plural(earlier, "earlier line")} not shown` : ""}</span
         >
         <span class="bw-grow"></span>
         ${
@@ -249,7 +243,7 @@ class OutputTab implements TabView {
   }
 }
 
-function makeRow(line: TerminalLine, before: Style, headed: boolean): { el: HTMLElement; after: Style } {
+function makeRow(line: TerminalLine, headed: boolean): HTMLElement {
   const el = document.createElement("div");
   el.className = "bw-line";
   el.dataset.line = String(line.line);
@@ -271,9 +265,8 @@ function makeRow(line: TerminalLine, before: Style, headed: boolean): { el: HTML
   }
   const text = document.createElement("span");
   text.className = "bw-line-text";
-  const { runs, after } = parseAnsi(line.text, before);
   // Text of programs enters the page here, as text and nothing else.
-  for (const run of runs) {
+  for (const run of parseAnsi(line.text)) {
     if (run.classes === "") {
       text.append(run.text);
       continue;
@@ -284,5 +277,5 @@ function makeRow(line: TerminalLine, before: Style, headed: boolean): { el: HTML
     text.append(span);
   }
   el.append(number, mark, text);
-  return { el, after };
+  return el;
 }
