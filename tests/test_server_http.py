@@ -158,6 +158,25 @@ def test_publishing_needs_the_write_token_and_reaches_every_client(session, guar
     assert {c.component_id: c.status for c in session.snapshot().components}["ui"] == "completed"
 
 
+def test_a_refusal_reaches_who_is_still_sending(guarded) -> None:
+    body = b"x" * 900_000
+    head = f"Host: 127.0.0.1:{guarded.port}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    request = f"POST /api/build/sessions/shop/events HTTP/1.1\r\n{head}".encode() + body
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", guarded.port), timeout=10) as one:
+            one.sendall(request)
+            answer = b"".join(iter(lambda: one.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 401")
+        assert answer.endswith(b"}")
+
+
+def test_a_refusal_does_not_wait_for_ever(guarded, monkeypatch) -> None:
+    monkeypatch.setattr("buildwidget.server.app.DRAIN_SECONDS", 0.2)
+    head = f"POST /api/build/sessions/shop/events HTTP/1.1\r\nHost: 127.0.0.1:{guarded.port}\r\nContent-Length: 900\r\n"
+    for more in ("\r\n", "Expect: 100-continue\r\n\r\n"):
+        assert raw(guarded, (head + more).encode()).startswith(b"HTTP/1.1 401")
+
+
 def test_without_a_write_token_nobody_publishes(server) -> None:
     answer = httpx.post(f"{server.url}/api/build/sessions/shop/events", json=[], headers=bearer(WRITE))
     assert answer.status_code == 403

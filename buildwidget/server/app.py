@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from codecs import BOM_UTF8
@@ -32,6 +33,7 @@ logger = logging.getLogger("buildwidget.server")
 STATIC: Final = Path(__file__).parent.parent / "static"
 ASSETS: Final = {"page.js": "text/javascript", "page.css": "text/css"}
 MAX_BODY: Final = 2**20  # bytes of one publication
+DRAIN_SECONDS: Final = 5.0  # for a body that is refused
 
 # Nothing from elsewhere, nothing inline, in no frame.
 POLICY: Final = (
@@ -190,6 +192,8 @@ class Guard:
 
         if isinstance(refusal, Refusal):
             headers = {"www-authenticate": "Bearer"} if refusal.status == 401 else None
+            if scope["method"] == "POST":
+                await _drain(scope, receive)
             response = error_response(refusal.status, refusal.error, refusal.message, headers)
             await response(scope, receive, send_more)
         elif preflight:
@@ -205,6 +209,22 @@ class Guard:
             await Response(status_code=307, headers=there)(scope, receive, send_more)
         else:
             await self._app(scope, receive, send_more)
+
+
+async def _drain(scope: Scope, receive: Receive) -> None:
+    """Read a body that nobody wants: closing with unread bytes resets the connection, and the answer is lost with it.
+
+    Only as much as a publication may have, and not for long. Who waits to be asked for the body is not asked.
+    """
+    if b"expect" in dict(scope["headers"]):
+        return
+    size, more = 0, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while more and size <= MAX_BODY:
+                message = await receive()
+                size += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 def _take_prefix_away(scope: Scope) -> None:
