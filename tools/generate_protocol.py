@@ -115,7 +115,7 @@ def generate() -> str:
     event_classes = list(get_args(events.Event))
     all_classes = list(get_args(events.Message))
     parts = [HEADER.replace("{protocol}", str(events.PROTOCOL))]
-    records = [getattr(model, name) for name in sorted(model.__all__)]
+    records = _records()
     structs = [cls for cls in records if not issubclass(cls, enum.Enum)]
     parts.extend(_enum(cls) for cls in records if issubclass(cls, enum.Enum))
     _, schemas = msgspec.json.schema_components(structs)
@@ -138,6 +138,12 @@ def generate() -> str:
     doc = "/** The types of the numbered messages. */"
     parts.append(f'\n{doc}\nexport const EVENT_TYPES: readonly Event["type"][] = [\n{body}\n];\n')
     return "".join(parts)
+
+
+def _records() -> list[Any]:
+    """The classes of the model; it names constants too."""
+    named = [getattr(model, name) for name in sorted(model.__all__)]
+    return [one for one in named if isinstance(one, type)]
 
 
 def _name(cls: type) -> str:
@@ -210,9 +216,7 @@ def _union(name: str, doc: str, classes: list[Any]) -> str:
 
 def generate_guards() -> str:
     """The TypeScript text of the guards."""
-    structs = [
-        cls for cls in (getattr(model, name) for name in sorted(model.__all__)) if not issubclass(cls, enum.Enum)
-    ]
+    structs = [cls for cls in _records() if not issubclass(cls, enum.Enum)]
     parts = [GUARDS_HEADER]
     # Each after those that it holds: the guards are constants.
     done: set[type] = set()
