@@ -1,31 +1,22 @@
-"""Who tells us of changes: the kernel's inotify where there is one, watchfiles elsewhere, nobody when polling.
+"""Who tells us of changes: what every notifier can do, and those for polling and for watchfiles.
 
-watchfiles is the notifier of every other system. On Linux it stands back: to answer within 2 ms its loop must run
-once a millisecond, which costs 1-4 % of a core for as long as a notebook is open. Waiting on inotify itself costs
-nothing, answers sooner, says when a writer has closed the file (so fewer torn reads) and admits when it lost events.
+watchfiles is the notifier of every system but Linux, where it is a choice (``notifier="watchfiles"``): to answer within
+2 ms its loop must run once a millisecond, which costs 1-4 % of a core for as long as a notebook is open. Waiting on
+inotify itself (see `inotify`) costs nothing, answers sooner, says when a writer has closed the file (so fewer torn
+reads) and admits when it lost events.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import errno
-import logging
 import os
-import select
-import struct
-import sys
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
-__all__ = ["Inotify", "Notice", "Notices", "Notifier", "Sleeper", "WatchfilesNotifier", "on_network", "open_notifier"]
-
-logger = logging.getLogger("buildwidget.watcher")
-
+__all__ = ["Notice", "Notices", "Notifier", "Sleeper", "WatchfilesNotifier", "on_network"]
 
 MANY = 500
 SLICE_MS = 10
@@ -102,136 +93,6 @@ class Sleeper:
 
     def close(self) -> None:
         """See `Notifier`."""
-
-
-# The kernel's <sys/inotify.h>
-_MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
-_MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
-_DELETE_SELF, _MOVE_SELF = 0x400, 0x800
-_UNMOUNT, _Q_OVERFLOW, _IGNORED = 0x2000, 0x4000, 0x8000
-_ONLYDIR, _ISDIR = 0x0100_0000, 0x4000_0000
-_NAMES = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
-_DONE = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _DELETE | _ATTRIB | _ISDIR
-_SELF = _DELETE_SELF | _MOVE_SELF | _UNMOUNT | _IGNORED
-_HEAD = struct.Struct("iIII")
-
-
-class Inotify:
-    """The kernel's own notifier, read directly. Raises OSError when the user's limits are used up."""
-
-    name = "inotify"
-
-    def __init__(self) -> None:
-        libc: Any = ctypes.CDLL(None, use_errno=True)
-        self._add, self._rm = libc.inotify_add_watch, libc.inotify_rm_watch
-        self._add.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
-        self._rm.argtypes = (ctypes.c_int, ctypes.c_int)
-        self._lock = threading.Lock()
-        self._fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise _os_error("inotify_init1")
-        try:
-            self._kick: int = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        except OSError:
-            os.close(self._fd)
-            raise
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
-        self._poll.register(self._kick, select.POLLIN)
-        self._rels: dict[int, str] = {}
-        self._wds: dict[str, int] = {}
-
-    def add(self, folders: Iterable[tuple[str, str]]) -> list[str]:
-        """See `Notifier`."""
-        refused: list[str] = []
-        for rel, path in folders:
-            # In the project's root only names matter; what is written there is no business of ours.
-            mask = _NAMES | (_MODIFY | _CLOSE_WRITE | _ATTRIB if rel else 0) | _ONLYDIR
-            wd: int = self._add(self._fd, os.fsencode(path), mask)
-            if wd < 0:
-                error = _os_error(path)
-                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP):
-                    refused.append(rel)
-                    continue
-                raise error
-            old = self._wds.get(rel)
-            if old is not None and old != wd:
-                self._forget(old)
-            self._wds[rel], self._rels[wd] = wd, rel
-        return refused
-
-    def remove(self, rels: Iterable[str]) -> None:
-        """See `Notifier`."""
-        for rel in rels:
-            wd = self._wds.pop(rel, None)
-            if wd is not None and self._rels.get(wd) == rel:
-                self._forget(wd)
-
-    def _forget(self, wd: int) -> None:
-        self._rels.pop(wd, None)
-        self._rm(self._fd, wd)  # fails when the folder is gone: the kernel has forgotten it already
-
-    def wait(self, timeout: float) -> Notices:
-        """See `Notifier`."""
-        notices = Notices(set())
-        # Rounded up: poll counts whole milliseconds, and 0 would make a busy loop of the last one.
-        ready = self._poll.poll(int(timeout * 1000 + 0.999))
-        for fd, _ in ready:
-            if fd == self._kick:
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(fd)
-            else:
-                self._read(notices)
-        return notices
-
-    def _read(self, notices: Notices) -> None:
-        done: set[tuple[str, str]] = set()
-        open_: set[tuple[str, str]] = set()
-        while True:
-            try:
-                data = os.read(self._fd, 1 << 16)
-            except BlockingIOError:
-                break
-            at = 0
-            while at < len(data):
-                wd, mask, _, size = _HEAD.unpack_from(data, at)
-                at += _HEAD.size + size
-                if mask & _Q_OVERFLOW:
-                    notices.lost = True
-                    continue
-                rel = self._rels.get(wd)
-                if rel is None:
-                    continue
-                if mask & _SELF:
-                    if mask & _MOVE_SELF:
-                        self.remove([rel])  # the watch would follow the folder to wherever it went
-                    elif mask & _IGNORED:
-                        self._rels.pop(wd, None)
-                        if self._wds.get(rel) == wd:
-                            del self._wds[rel]
-                    done.add((rel, ""))
-                    continue
-                name = os.fsdecode(data[at - size : at].rstrip(b"\0"))
-                (done if mask & _DONE else open_).add((rel, name))
-            if len(data) < 1 << 15:
-                break
-        notices.found.update(Notice(rel, name) for rel, name in done)
-        notices.found.update(Notice(rel, name, False) for rel, name in open_ - done)
-
-    def interrupt(self) -> None:
-        """See `Notifier`."""
-        with self._lock:
-            if self._kick >= 0:
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_write(self._kick, 1)
-
-    def close(self) -> None:
-        """See `Notifier`."""
-        with self._lock:
-            fds, self._fd, self._kick = (self._fd, self._kick), -1, -1
-        for fd in fds:
-            if fd >= 0:
-                os.close(fd)
 
 
 class WatchfilesNotifier:
@@ -322,17 +183,6 @@ class WatchfilesNotifier:
             notify.close()
 
 
-def open_notifier(kind: str | None, step_ms: int, debounce_ms: int) -> Notifier:
-    """Open the notifier of that name, or the best one of this system. Raises OSError when there is none to be had."""
-    if kind is None:
-        kind = "inotify" if sys.platform == "linux" and hasattr(os, "eventfd") else "watchfiles"
-    if kind == "inotify":
-        return Inotify()
-    if kind == "watchfiles":
-        return WatchfilesNotifier(step_ms, debounce_ms)
-    raise ValueError(f"notifier must be 'inotify', 'watchfiles' or None, not {kind!r}")
-
-
 _NETWORK = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "davfs"),
@@ -355,8 +205,3 @@ def on_network(path: str) -> bool:
     except (OSError, IndexError):
         return False
     return kind in _NETWORK or (kind.startswith("fuse") and kind != "fuseblk")
-
-
-def _os_error(what: str) -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number), what)

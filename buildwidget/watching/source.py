@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from ..reading.files import BASE
-from .notify import Notices, Notifier, Sleeper, on_network, open_notifier
+from .notify import Notices, Notifier, Sleeper, WatchfilesNotifier, on_network
 from .pending import FileChange, Pending
 from .tree import Tree
 
-__all__ = ["ChangeSource"]
+__all__ = ["ChangeSource", "open_notifier"]
 
 logger = logging.getLogger("buildwidget.watcher")
 
@@ -290,6 +291,7 @@ class ChangeSource:
         elif notices.lost:
             logger.info("the notifier of %s lost events: scanning", self._tree.root)
             self._full_scan()
+            self._tree.doubt()
 
     def _check_identity(self) -> None:
         if self._tree.moved():
@@ -350,3 +352,16 @@ class ChangeSource:
             if refused:
                 self._tree.disarm_all(refused)
                 return
+
+
+def open_notifier(kind: str | None, step_ms: int, debounce_ms: int) -> Notifier:
+    """Open the notifier of that name, or the best one of this system. Raises OSError when there is none to be had."""
+    if kind is None:
+        kind = "inotify" if sys.platform == "linux" and hasattr(os, "eventfd") else "watchfiles"
+    if kind == "inotify":
+        from .inotify import Inotify  # on Linux only
+
+        return Inotify()
+    if kind == "watchfiles":
+        return WatchfilesNotifier(step_ms, debounce_ms)
+    raise ValueError(f"notifier must be 'inotify', 'watchfiles' or None, not {kind!r}")
