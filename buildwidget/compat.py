@@ -240,6 +240,7 @@ def _broadcasts(
 
 def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:
     """The file's JSON object and its record."""
+    path = os.path.expanduser(path)
     raw, mtime = _bytes_of(path)
     data = decode_object(os.fspath(path), raw)
     try:

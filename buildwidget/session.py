@@ -36,7 +36,7 @@ from .formats.values import utc_of
 from .log import EventLog, Logged
 from .merge import Merge
 from .model import BuildStatus, BuildWarning, Progress, Runtime, State
-from .reading.files import MAYBE_TORN, Torn, as_text, open_file, read_file
+from .reading.files import MAYBE_TORN, Torn, as_text, is_wanted, open_file, read_file, stamp_of
 from .reading.retry import Retry
 from .state import BuildState, Delta, is_context
 from .terminal import Chunk, Terminal
@@ -505,7 +505,7 @@ class BuildSession:
             if self._tails.forget(path):
                 messages += self._output(self._terminal.finish(source))
             return False
-        if path in self._source.odd:
+        if path in self._source.obstacles:
             return False
         try:
             piece = self._tails.read(path, old=not live)
@@ -551,9 +551,9 @@ class BuildSession:
             # Only what the watcher knows to be there is read: it would not tell of the end of anything else.
             if change.change_type == "deleted":
                 raise FileNotFoundError(path)  # noqa: TRY301 (one place forgets it)
-            odd = self._source.odd.get(path)
-            if odd is not None:
-                raise CheckpointError(path, odd, code="not_a_file")  # noqa: TRY301 (one place makes the warning)
+            obstacle = self._source.obstacles.get(path)
+            if obstacle is not None:
+                raise CheckpointError(path, obstacle.reason, code=obstacle.code)  # noqa: TRY301 (one place makes the warning)
             if shape is not None:
                 data, stat = read_file(self.root, path, formats.MAX_BYTES)
                 record: Any = formats.parse(name, data, utc_of(stat.st_mtime), self._memo)
@@ -566,7 +566,8 @@ class BuildSession:
             self._log_seen.pop(path, None)
             gone = ev.FileChange(file_path=name, change_type="deleted")
             forget = shape is not None or self._merge.failed(name)
-            return (None if forget else _NOTHING, gone if live or is_context(path) else None, None)
+            tell = (live and is_wanted(*os.path.split(path))) or is_context(path)  # a folder's obstacle is no file
+            return (None if forget else _NOTHING, gone if tell else None, None)
         except (Torn, CheckpointError, OSError) as error:
             if isinstance(error, Torn) or getattr(error, "code", None) in MAYBE_TORN:
                 delay = self._retry.failed(path, time.monotonic(), self._fingerprint(path))
@@ -574,7 +575,7 @@ class BuildSession:
                     self._source.put_back(change, delay)
                     return None
             self._retry.settled(path)
-            tell = shape is not None or path in self._source.odd
+            tell = shape is not None or path in self._source.obstacles
             return (_warning(name, error), None, None) if tell else None
         self._retry.settled(path)
         told = None
@@ -605,7 +606,7 @@ class BuildSession:
             stat = os.stat(self.root / path)
         except OSError:
             return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        return stamp_of(stat)
 
 
 def _groups(news: Iterable[publish.Publication]) -> Generator[list[publish.Publication]]:

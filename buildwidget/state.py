@@ -27,6 +27,7 @@ __all__ = [
     "checkpoint_key",
     "fold",
     "is_context",
+    "waiting_for",
 ]
 
 CHECKPOINT_WINDOW: Final = 200
@@ -64,6 +65,13 @@ class Delta(msgspec.Struct, kw_only=True):
 def is_context(path: str) -> bool:
     """Whether a path (relative to the project) is a markdown file of the build's context."""
     return path.startswith(".buildrunner/context/") and path.endswith(".md")
+
+
+def waiting_for(state: State) -> str | None:
+    """What a build without a ``.buildrunner`` waits for, in a sentence; None when there is something to show."""
+    if state.components or state.features or state.tasks or state.phases or state.checkpoints or state.terminal.tail:
+        return None
+    return next((w.message for w in state.warnings if (w.file_path, w.code) == (".buildrunner", "waiting")), None)
 
 
 def checkpoint_key(checkpoint: model.Checkpoint) -> tuple[datetime, str]:

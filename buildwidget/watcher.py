@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-import json
 import logging
 import os
 import re
@@ -19,13 +18,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
 from .errors import CheckpointError
+from .formats.decode import decode_object
 from .reading.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file
 from .reading.retry import Retry
 from .watching.host import Host
@@ -84,7 +83,7 @@ class FileWatcher:
     """
 
     def __init__(self, project_root: str | Path, callback: Callback | None = None, *, poll: bool | None = None) -> None:
-        self.project_root = Path(os.path.abspath(project_root))
+        self.project_root = Path(os.path.abspath(Path(project_root).expanduser()))
         self.callback = callback
         self._poll = poll
         self._source: ChangeSource | None = None
@@ -160,7 +159,7 @@ class FileWatcher:
         Returns
         -------
         dict
-            The parsed object, as it was written.
+            The parsed object, as `parse_checkpoint` reads it.
 
         Raises
         ------
@@ -171,12 +170,7 @@ class FileWatcher:
             As the system says.
         """
         rel = self._inside(path)
-        parsed = self._read(rel, lambda raw: _parse(rel, raw))
-        if not isinstance(parsed, dict):
-            raise CheckpointError(
-                rel, f"holds a {type(parsed).__name__}, but a JSON object was expected", code="not_object"
-            )
-        return cast("dict[str, Any]", parsed)
+        return self._read(rel, lambda raw: decode_object(rel, raw))
 
     def read_context(self, path: str | Path) -> str:
         """Read one text file of the project; what is not UTF-8 becomes U+FFFD. Raises as `read_checkpoint` does."""
@@ -196,7 +190,7 @@ class FileWatcher:
         ]
 
     def _inside(self, path: str | Path) -> str:
-        absolute = os.path.normpath(self.project_root / path)
+        absolute = os.path.normpath(self.project_root / Path(path).expanduser())
         for root in (str(self.project_root), os.path.realpath(self.project_root)):
             if absolute.startswith(root.rstrip(os.sep) + os.sep):
                 return Path(os.path.relpath(absolute, root)).as_posix()
@@ -250,10 +244,10 @@ class FileWatcher:
     def _verdict(self, source: ChangeSource, change: FileChange) -> str | None:
         """What to tell of one change: None when nothing, or not yet."""
         path = change.path
-        odd = source.odd.get(path)
-        if odd is not None:
-            logger.warning("%s is not read: it %s", path, odd)
-        if odd is not None or change.change_type == "deleted":
+        obstacle = source.obstacles.get(path)
+        if obstacle is not None and is_wanted(*os.path.split(path)):  # the source tells of folders
+            logger.warning("%s is not read: it %s", path, obstacle.reason)
+        if obstacle is not None or change.change_type == "deleted":
             self._retry.settled(path)
             return None if self._known.pop(path, None) is None else "deleted"
         fingerprint: object = None
@@ -261,7 +255,7 @@ class FileWatcher:
         try:
             if not path.endswith(".log"):  # a log is never complete, and may be huge
                 raw, stat = read_file(self.project_root, path, _MAX_BYTES)
-                fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)  # a changed mode is no news here
                 _refuse_incomplete(path, raw, stat)
                 digest = hashlib.blake2b(raw, digest_size=16).digest()
         except FileNotFoundError:
@@ -307,28 +301,9 @@ class FileWatcher:
 def _refuse_incomplete(path: str, raw: bytes, stat: os.stat_result) -> None:
     """Raise when a file is still being written. Text never looks incomplete: a moment of quiet must tell."""
     if path.endswith(".json"):
-        _parse(path, raw)
+        decode_object(path, raw)
     elif 0 <= time.time_ns() - stat.st_mtime_ns < _QUIET_NS:
         raise Torn(path)
-
-
-def _parse(path: str, raw: bytes) -> Any:
-    """Parse JSON the way real files need it: quickly if it is strict, else with NaN and the like."""
-    if not raw.strip():
-        raise CheckpointError(path, "is empty", code="empty")
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError):
-        pass
-    try:
-        return json.loads(raw)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise CheckpointError(path, f"is not JSON: {error.msg}", place, "not_json") from None
-    except UnicodeDecodeError as error:
-        raise CheckpointError(path, "is not UTF-8 text", f"byte {error.start}", "not_utf8") from None
-    except RecursionError:
-        raise CheckpointError(path, "is nested too deeply", code="too_deep") from None
 
 
 def _age(path: Path) -> tuple[float, str]:

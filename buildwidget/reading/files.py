@@ -19,6 +19,7 @@ __all__ = [
     "is_wanted",
     "open_file",
     "read_file",
+    "stamp_of",
 ]
 
 #: The folder of a project that BuildRunner writes to.
@@ -55,6 +56,15 @@ def is_wanted(folder: str, name: str) -> bool:
     if name.endswith((".json", ".log")):
         return True
     return name.endswith(".md") and (folder == _CONTEXT or folder.startswith(_CONTEXT + "/"))
+
+
+def stamp_of(found: os.stat_result) -> tuple[int, int, int, int]:
+    """What a regular file is known again by: mtime and ctime in ns, size in bytes, inode.
+
+    Anybody can set the mtime back, and tools that keep times do (``rsync -t``, ``touch -r``); the ctime is the
+    kernel's own.
+    """
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def describe_kind(mode: int) -> str:

@@ -19,6 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..model import State
+from ..state import waiting_for
 from .lines import describe, has_content, milestones
 from .picture import render
 from .pulse import Pulse
@@ -92,7 +93,6 @@ def show_live(
                         now=datetime.now(UTC),
                         width=console.width,
                         height=console.height - 1,
-                        waiting=session.watching == "waiting" and not state.components,
                         silence=pulse.silence(now) if session.loaded else 0.0,
                         stalled=pulse.stalled(now),
                         footer=footer() if footer else (),
@@ -110,6 +110,7 @@ def _show_lines(
 ) -> State:
     shown, before = -1, None
     seq, state = session.snapshot_at()
+    waited: str | None = None
     known = False  # what was there at the start is one line, not a hundred
     while True:
         last = ended.is_set()
@@ -117,6 +118,10 @@ def _show_lines(
         if session.seq != seq:
             seq, state = session.snapshot_at()
         last = last or (done is not None and done(state))
+        waiting = waiting_for(state)
+        if waiting is not None and waiting != waited:
+            console.print(Text(clean(waiting)), soft_wrap=True)
+        waited = waiting
         if seq != shown and (known or last) and has_content(state):
             stamp = clock(state.updated_at)
             for line in milestones(before, state):

@@ -82,15 +82,14 @@ def _new_warnings(before: State, state: State) -> list[str]:
     return [
         f"warning: {clean(w.file_path, 200)}: {clean(w.message, 200)}"
         for w in state.warnings
-        if (w.file_path, w.code) not in known
+        if (w.file_path, w.code) not in known and w.code != "waiting"  # that is not about a file
     ]
 
 
 def has_content(state: State) -> bool:
     """Whether anything is known of the build."""
-    return bool(
-        state.components or state.features or state.tasks or state.phases or state.checkpoints or state.warnings
-    )
+    told = any(warning.code != "waiting" for warning in state.warnings)
+    return bool(state.components or state.features or state.tasks or state.phases or state.checkpoints or told)
 
 
 def _with_error(status: Status, error: str | None) -> str:

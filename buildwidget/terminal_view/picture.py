@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..model import BuildStatus, Checkpoint, Component, Feature, State, Status
+from ..state import waiting_for
 from .text import BUILD_STYLES, ICONS, RANK, clean, clock, span
 
 __all__ = ["render"]
@@ -25,7 +26,6 @@ def render(
     now: datetime,
     width: int,
     height: int,
-    waiting: bool = False,
     silence: float = 0.0,
     stalled: bool = False,
     footer: Iterable[str] = (),
@@ -38,8 +38,6 @@ def render(
         What is shown.
     now
         For the elapsed time, aware.
-    waiting
-        There is no build yet.
     silence, stalled
         Seconds since the newest message, and whether that is too long.
     footer
@@ -49,8 +47,9 @@ def render(
     cut = [line[at : at + width] for line in footer for at in range(0, max(1, len(line)), width)]
     bottom = [Text(piece, style="bold", no_wrap=True, overflow="crop") for piece in cut]
     used = len(bottom) + (1 if bottom else 0)
-    if waiting:
-        return Group(Text("Waiting for a build: there is no .buildrunner folder here yet.", style="dim"), *bottom)
+    waiting = waiting_for(state)
+    if waiting is not None:
+        return Group(Text(clean(waiting), style="dim"), *bottom)
     top = _header(state, now, silence=silence, stalled=stalled)
     room = height - 4 - used
     trouble = _trouble(state, width)[: max(0, min(4, room // 4))]
@@ -128,6 +127,8 @@ def _trouble(state: State, width: int) -> list[Text]:
                 )
             )
     for warning in state.warnings:
+        if warning.code == "waiting":  # programs publish this build: it needs no folder
+            continue
         text = f"! {clean(warning.file_path, 200)}: {clean(warning.message, 2 * width)}"
         found.append(Text(text, style="yellow", no_wrap=True, overflow="ellipsis"))
     return found

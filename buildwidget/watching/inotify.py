@@ -42,7 +42,7 @@ _ALWAYS = int(flags.UNMOUNT) | _IGNORED  # told whatever was asked for
 logger = logging.getLogger("buildwidget.watcher")
 
 _MANY: Final = 5_000  # notices that wait for one session; past that it scans
-_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP})
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ESTALE, errno.EIO})
 
 
 class _Instance:

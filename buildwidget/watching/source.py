@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from ..reading.files import BASE
+from ..reading.files import BASE, is_wanted
+from .folder import split
 from .notify import Notices, Notifier, Sleeper, WatchfilesNotifier, on_network
 from .pending import FileChange, Pending
 from .tree import Tree
@@ -57,9 +58,10 @@ class ChangeSource:
     ----------
     ready : threading.Event
         Set when the first scan is done.
-    odd : dict of str to str
-        What is named like one of our files, or lies where they should, and cannot be read: path → reason
-        (``is a directory``, ``is a FIFO``, ``link leaves the project``). Each comes as a change too.
+    obstacles : dict of str to Obstacle
+        What is named like one of our files, or is a folder that should hold them, and is not read: path → why
+        (``is a directory``, ``is a FIFO``, ``link leaves the project``). Each comes as a change too, and so does its
+        end. A missing ``.buildrunner`` is one, with the code ``waiting``.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class ChangeSource:
         self._poll, self._scan_interval, self._kind = poll, scan_interval, notifier
         self._pending = Pending()
         self._tree = Tree(project_root, self._pending.add)
-        self.odd = self._tree.odd
+        self.obstacles = self._tree.obstacles
         self._notifier: Notifier = Sleeper()
         self._thread: threading.Thread | None = None
         self._lifecycle = threading.Lock()
@@ -136,7 +138,9 @@ class ChangeSource:
         return self._pending.take(self._is_back)
 
     def _is_back(self, path: str) -> bool:
-        return path not in self.odd and os.path.lexists(os.path.join(self._tree.root, path))
+        # An obstacle that is gone is no file: it does not come back.
+        wanted = is_wanted(*split(path)) and path not in self.obstacles
+        return wanted and os.path.lexists(os.path.join(self._tree.root, path))
 
     def put_back(self, change: FileChange, delay: float) -> None:
         """Have a change due again after ``delay`` seconds, or as soon as the path changes again."""

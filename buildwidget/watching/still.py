@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from .folder import Obstacle
 from .pending import FileChange
 
 __all__ = ["StillSource"]
@@ -18,7 +19,7 @@ class StillSource:
     def __init__(self) -> None:
         self.ready = threading.Event()
         self.ready.set()
-        self.odd: dict[str, str] = {}
+        self.obstacles: dict[str, Obstacle] = {}
 
     def start(self) -> None:
         """Nothing to start."""

@@ -11,8 +11,23 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..reading.files import BASE, MAX_DEPTH, is_inside, is_wanted
-from .folder import LEAVES, Folder, fingerprint, identify, split, young_for
+from ..reading.files import BASE, MAX_DEPTH, is_inside, is_wanted, stamp_of
+from .folder import (
+    LEAVES,
+    Difference,
+    Folder,
+    Listing,
+    Obstacle,
+    compare,
+    identify,
+    is_foreign,
+    is_gone,
+    list_folder,
+    look_at,
+    split,
+    stat_known,
+    young_for,
+)
 
 __all__ = ["MAX_FILES", "Tree"]
 
@@ -20,10 +35,9 @@ logger = logging.getLogger("buildwidget.watcher")
 
 MAX_FILES = 200_000
 MAX_FOLDERS = 8_000  # below the usual limit of inotify watches of one user (8,192)
+MAX_OBSTACLES = 200  # folders that are told of because they are not watched; no more fit into a state
 
-#: Never entered: they hold other people's files by the ten thousand.
-_FOREIGN = frozenset({".git", "node_modules", "__pycache__", ".venv"})
-# A folder whose mtime is this young may change again without its mtime changing.
+# A folder whose times are this young may change again without their changing.
 _YOUNG_NS = 3_000_000_000
 _LINK_INTERVAL = 0.05  # seconds
 
@@ -46,7 +60,7 @@ class Tree:
     def __init__(self, root: str | Path, report: Callable[[str, str, float], None]) -> None:
         self.root = os.path.abspath(root)
         self.folders: dict[str, Folder] = {}
-        self.odd: dict[str, str] = {}
+        self.obstacles: dict[str, Obstacle] = {}
         self.lock = threading.Lock()
         self.wary = False  # nobody notifies us: a fingerprint that is too young to be trusted is looked at again
         self.root_ident: tuple[int, int] | None = None
@@ -93,7 +107,8 @@ class Tree:
             with self.lock:
                 if rel == BASE and not self._open_base():
                     continue
-                subs, new = self._scan_folder(rel, missed)
+                subs, new, found = self._scan_folder(rel)
+            missed |= found
             todo.extend(subs if deep else new)
             if pause is not None:
                 pause()
@@ -102,7 +117,7 @@ class Tree:
     def _open_base(self) -> bool:
         """Find ``.buildrunner`` itself, by whatever way it is there now."""
         path = os.path.join(self.root, BASE)
-        reason = None
+        obstacle, linked = None, False
         try:
             root = os.stat(self.root)
             self.root_ident = (root.st_dev, root.st_ino)
@@ -110,112 +125,130 @@ class Tree:
             entry = os.lstat(path)
             linked = stat.S_ISLNK(entry.st_mode)
             if linked and not is_inside(os.path.realpath(path), self._real_root):
-                reason = LEAVES
+                obstacle = LEAVES
             elif linked and is_inside(self._real_root, os.path.realpath(path)):
-                reason = "links to the project itself"
+                obstacle = Obstacle("outside", "links to the project itself")
             elif not stat.S_ISDIR(os.stat(path).st_mode):
-                reason = "is not a directory"
-        except OSError:
-            self.root_ident = identify(self.root)
+                obstacle = Obstacle("not_a_file", "is not a directory")
+        except OSError as error:
+            if not is_gone(error):  # what is known of it stays
+                self._blame(BASE, error)
+                return False
+            obstacle = self._missing()
+        if obstacle is not None:
             self._drop(BASE)
-            self._set_odd(BASE, None)
+            self._set_obstacle(BASE, obstacle)
             return False
-        if reason is not None:
-            self._drop(BASE)
-            self._set_odd(BASE, reason)
-            return False
-        self._set_odd(BASE, None)
         if BASE not in self.folders:
             self.folders[BASE] = Folder(BASE, path, linked)
         return True
 
-    def _set_odd(self, rel: str, reason: str | None) -> None:
-        """Note or clear what is wrong with something that is no file of ours, and have the reader look."""
-        before = self.odd.get(rel)
-        if before == reason:
-            return
-        if reason is None:
-            del self.odd[rel]
-            self._report(rel, "deleted", 0.0)
-        else:
-            self.odd[rel] = reason
-            self._report(rel, "created" if before is None else "modified", 0.0)
+    def _missing(self) -> Obstacle:
+        """There is no ``.buildrunner``: say where it is looked for, and what would help."""
+        try:
+            self.root_ident = identify(self.root)
+        except OSError:
+            self.root_ident = None
+        path = os.path.join(self.root, BASE)
+        where = f"{path} does not exist" if self.root_ident else f"the folder {self.root} does not exist"
+        return Obstacle(
+            "waiting",
+            f"Waiting: {where}. This starts by itself as soon as a build writes its first file into {path}. If the"
+            " build is somewhere else, give that folder instead.",
+        )
 
-    def _scan_folder(self, rel: str, missed: set[str]) -> tuple[list[str], list[str]]:
-        """Compare one folder; return the folders in it, and those among them that are new."""
+    def _set_obstacle(self, rel: str, obstacle: Obstacle | None) -> None:
+        """Note or clear why a folder is not read, and have the reader look."""
+        before = self.obstacles.get(rel)
+        if before == obstacle:
+            return
+        if obstacle is None:
+            del self.obstacles[rel]
+            self._report(rel, "deleted", 0.0)
+            return
+        if before is None and rel != BASE and len(self.obstacles) >= MAX_OBSTACLES:
+            return
+        level = logging.INFO if obstacle.code == "waiting" else logging.WARNING
+        logger.log(level, "%s is not watched: %s", os.path.join(self.root, rel), obstacle.reason)
+        self.obstacles[rel] = obstacle
+        self._report(rel, "created" if before is None else "modified", 0.0)
+
+    def _scan_folder(self, rel: str) -> tuple[list[str], list[str], set[str]]:
+        """Compare one folder; return the folders in it, those of them that are new, and the files that were missed."""
         folder = self.folders.get(rel)
         if folder is None:
-            return [], []
+            return [], [], set()
         try:
             found = os.stat(folder.path)
             if not stat.S_ISDIR(found.st_mode):
                 self._drop(rel)
-                return [], []
+                return [], [], set()
             ident = (found.st_dev, found.st_ino)
             if ident != folder.ident:
-                folder.ident, folder.armed, folder.mtime_ns = ident, False, -1
-            if found.st_mtime_ns == folder.mtime_ns:
-                self._compare_known(folder, missed)
-                return [f"{rel}/{name}" for name in folder.subs], []
-            return self._compare_listing(folder, found.st_mtime_ns, missed)
-        except (FileNotFoundError, NotADirectoryError):
-            self._drop(rel)
-        except OSError as error:  # permission taken away, I/O error: what is known of it stays
-            folder.mtime_ns = -1
-            if rel not in self.odd:
-                logger.warning("cannot list %s: %s", folder.path, error.strerror or error)
-            self._set_odd(rel, f"cannot be listed: {error.strerror or error}")
-        return [], []
+                folder.ident, folder.armed, folder.trusted = ident, False, None
+            started_ns = time.time_ns()
+            same_names = stamp_of(found) == folder.trusted
+            listing = stat_known(folder) if same_names else list_folder(rel, folder.path)
+        except OSError as error:
+            if is_gone(error):
+                self._drop(rel)
+            else:  # permission taken away, I/O error: what is known of it stays
+                folder.trusted = None
+                self._blame(rel, error)
+            return [], [], set()
+        missed = self._apply(folder, compare(folder.files, listing))
+        new: list[str] = []
+        if not same_names:
+            if not folder.armed or self.wary:
+                # A file deleted and made again within a tick of the clock can be the same by all appearances.
+                for name, entry in listing.files.items():
+                    if young_for(stamp_of(entry)):
+                        self._note(folder, name, entry)
+            new = self._apply_folders(folder, listing)
+            old = max(found.st_mtime_ns, found.st_ctime_ns) < started_ns - _YOUNG_NS
+            folder.trusted = stamp_of(found) if listing.settled and old else None
+        if listing.failure is None:
+            self._set_obstacle(rel, None)
+        else:
+            self._blame(rel, listing.failure)
+        return [f"{rel}/{name}" for name in folder.subs], new, missed
 
-    def _compare_known(self, folder: Folder, missed: set[str]) -> None:
-        """The names are known to be the same: ask for the files only."""
-        prefix = folder.path + os.sep
-        for name, old in list(folder.files.items()):
+    def _blame(self, rel: str, error: OSError) -> None:
+        """A folder cannot be read: tell of the outermost one that cannot, and of none below it."""
+        above = rel
+        while above != BASE:
+            above = split(above)[0]
+            known = self.obstacles.get(above)
+            if known is not None and known.code == "unreadable":
+                return
             try:
-                found = os.lstat(prefix + name)
-            except OSError:
-                self._record(folder, name, None, missed)
-                continue
-            if (found.st_mtime_ns, found.st_size, found.st_ino) != old:
-                self._record(folder, name, found, missed)
+                os.scandir(self.folders[above].path).close()
+            except (OSError, KeyError) as found:
+                if isinstance(found, OSError) and not is_gone(found):
+                    rel, error = above, found
+        for key in [key for key in self.obstacles if key.startswith(rel + "/")]:
+            if self.obstacles[key].code == "unreadable":
+                self._set_obstacle(key, None)
+        reason = f"cannot be read: {error.strerror or error}; what is known of it stays as it was"
+        self._set_obstacle(rel, Obstacle("unreadable", reason))
 
-    def _compare_listing(self, folder: Folder, mtime_ns: int, missed: set[str]) -> tuple[list[str], list[str]]:
-        started_ns = time.time_ns()
-        # A file deleted and made again within a tick of the clock can be the same by all appearances.
-        doubtful = self.wary or not folder.armed
-        rel, files = folder.rel, folder.files
-        gone = set(files)
-        subs: dict[str, os.DirEntry[str] | None] = {}
-        settled = True
-        with os.scandir(folder.path) as entries:
-            for entry in entries:
-                name = entry.name
-                wanted = is_wanted(rel, name)
-                try:
-                    if not wanted:
-                        if entry.is_symlink():
-                            settled = False  # what it points to can come and go without a trace in this folder
-                        if name not in _FOREIGN and entry.is_dir():
-                            subs[name] = entry
-                        continue
-                    found = entry.stat(follow_symlinks=False)
-                except OSError:
-                    settled = False
-                    continue  # gone since it was listed; if it was known, it is told of below
-                gone.discard(name)
-                same = (found.st_mtime_ns, found.st_size, found.st_ino) == files.get(name)
-                if not same or (doubtful and found.st_mtime_ns > started_ns - _YOUNG_NS):
-                    self._record(folder, name, found, missed)
-        for name in gone:
-            self._record(folder, name, None, missed)
-        for name in folder.subs - subs.keys():
+    def _apply(self, folder: Folder, differences: Iterable[Difference]) -> set[str]:
+        """Note what differs; return the files that a notifier should have told of."""
+        told = [name for name, found in differences if self._note(folder, name, found)]
+        return {f"{folder.rel}/{name}" for name in told} - self._links if folder.armed else set()
+
+    def _apply_folders(self, folder: Folder, listing: Listing) -> list[str]:
+        """Take in the folders in a folder; return those that are new."""
+        rel, subs = folder.rel, set(listing.subs)
+        for name in folder.subs - subs - listing.hidden:
             self._drop(f"{rel}/{name}")
+        for key in [key for key in self.obstacles if key not in self.folders]:
+            parent, name = split(key)
+            if parent == rel and name not in listing.names and not is_wanted(rel, name):
+                self._set_obstacle(key, None)
         new = [child for name in subs if f"{rel}/{name}" not in self.folders and (child := self._enter(folder, name))]
-        folder.subs.intersection_update(subs)
-        if rel in self.odd:
-            self._set_odd(rel, None)
-        folder.mtime_ns = mtime_ns if settled and mtime_ns < started_ns - _YOUNG_NS else -1
-        return [f"{rel}/{name}" for name in folder.subs], new
+        folder.subs.intersection_update(subs | listing.hidden)
+        return new
 
     def _enter(self, parent: Folder, name: str) -> str | None:
         """Begin to watch a folder, unless it is too deep, leaves the project or is watched by another path."""
@@ -224,6 +257,8 @@ class Tree:
         if rel in self.folders:
             return rel
         if rel.count("/") > MAX_DEPTH:
+            reason = f"lies more than {MAX_DEPTH} folders below {BASE}; what is in it is left out"
+            self._set_obstacle(rel, Obstacle("folder_too_deep", reason))
             return None
         if len(self.folders) >= MAX_FOLDERS:
             self._tell_full(f"{MAX_FOLDERS} folders")
@@ -232,16 +267,14 @@ class Tree:
         if linked:
             real, base = os.path.realpath(path), os.path.realpath(os.path.join(self.root, BASE))
             if not is_inside(real, self._real_root):
-                if rel not in self.odd:
-                    logger.warning("%s is not watched: it %s", rel, LEAVES)
-                self._set_odd(rel, LEAVES)
+                self._set_obstacle(rel, LEAVES)
                 return None
             # Into .buildrunner: watched where it really is. Above it: would lead round in circles.
             if is_inside(real, base) or is_inside(base, real):
                 return None
             if any(folder.linked and os.path.realpath(folder.path) == real for folder in self.folders.values()):
                 return None
-        self._set_odd(rel, None)
+        self._set_obstacle(rel, None)
         self.folders[rel] = Folder(rel, path, linked)
         parent.subs.add(name)
         return rel
@@ -253,12 +286,12 @@ class Tree:
             folder = self.folders.pop(key)
             self._dropped.append(key)
             for name in list(folder.files):
-                self._record(folder, name, None, None)
+                self._note(folder, name, None)
         parent, _, name = rel.rpartition("/")
         if parent in self.folders:
             self.folders[parent].subs.discard(name)
-        for key in [key for key in self.odd if key.startswith(below)]:
-            self._set_odd(key, None)
+        for key in [key for key in self.obstacles if key.startswith(below)]:
+            self._set_obstacle(key, None)
 
     # -- single files ---------------------------------------------------------------------------------------------
 
@@ -270,27 +303,31 @@ class Tree:
                 return
             try:
                 found = os.lstat(os.path.join(folder.path, name))
-            except OSError:
+            except OSError as error:
+                if not is_gone(error):
+                    self._stale.add(rel_folder)  # the folder's next scan tells of it
+                    folder.trusted = None
+                    return
                 found = None
             if is_wanted(rel_folder, name):
-                self._record(folder, name, found, None, force=True, delay=delay)
+                self._note(folder, name, found, force=True, delay=delay)
             elif found is None:
                 if name in folder.subs:
                     self._drop(f"{rel_folder}/{name}")
                 else:
-                    self._set_odd(f"{rel_folder}/{name}", None)
+                    self._set_obstacle(f"{rel_folder}/{name}", None)
             elif not stat.S_ISREG(found.st_mode):
                 self._look_at_folder(folder, name, found)
 
     def _look_at_folder(self, parent: Folder, name: str, found: os.stat_result) -> None:
         rel = f"{parent.rel}/{name}"
-        parent.mtime_ns = -1
-        if name in _FOREIGN:
+        parent.trusted = None
+        if is_foreign(name):
             return
         if stat.S_ISLNK(found.st_mode):
             self._drop(rel)  # it may point elsewhere now: begin anew
             if not os.path.isdir(os.path.join(parent.path, name)):
-                self._set_odd(rel, None)
+                self._set_obstacle(rel, None)
                 return
         elif not stat.S_ISDIR(found.st_mode):
             self._drop(rel)
@@ -300,50 +337,48 @@ class Tree:
             self._disarm(child)
             self._stale.add(child)
 
-    def _record(
-        self,
-        folder: Folder,
-        name: str,
-        found: os.stat_result | None,
-        missed: set[str] | None,
-        *,
-        force: bool = False,
-        delay: float = 0.0,
-    ) -> None:
-        """Compare one wanted file with what is known of it, note what it is now, and report a difference."""
+    def _note(
+        self, folder: Folder, name: str, found: os.stat_result | None, *, force: bool = False, delay: float = 0.0
+    ) -> bool:
+        """Compare one of our files with what is known of it, note what it is now, report and tell whether it differs.
+
+        ``force``: report it even when it does not.
+        """
         rel = f"{folder.rel}/{name}"
         old = folder.files.get(name)
-        new, reason, linked = fingerprint(os.path.join(folder.path, name), found, self._real_root)
-        (self._links.add if linked else self._links.discard)(rel)
-        if new is None:
-            if old is not None:
-                del folder.files[name]
-                self._count -= 1
-                self.odd.pop(rel, None)
-                self._racy.pop(rel, None)
-                self._report(rel, "deleted", 0.0)
-                if missed is not None and folder.armed:
-                    missed.add(rel)
-            return
+        look = None if found is None else look_at(os.path.join(folder.path, name), found, self._real_root)
+        if look is None:
+            if found is None:
+                self._links.discard(rel)
+            else:
+                self._links.add(rel)  # to nothing, for now
+            if old is None:
+                return False
+            del folder.files[name]
+            self._count -= 1
+            self.obstacles.pop(rel, None)
+            self._racy.pop(rel, None)
+            self._report(rel, "deleted", 0.0)
+            return True
+        (self._links.add if look.linked else self._links.discard)(rel)
         if old is None and self._count >= MAX_FILES:
             self._tell_full(f"{MAX_FILES} files")
-            return
-        if reason is None:
-            self.odd.pop(rel, None)
+            return False
+        if look.obstacle is None:
+            self.obstacles.pop(rel, None)
         else:
-            self.odd[rel] = reason
-        if linked or not folder.armed or self.wary:
-            young = young_for(new)
+            self.obstacles[rel] = look.obstacle
+        if look.linked or not folder.armed or self.wary:
+            young = young_for(look.fingerprint)
             if young:
                 self._racy.setdefault(rel, time.monotonic() + young)
-        if new == old and not force:
-            return
+        if look.fingerprint == old and not force:
+            return False
         if old is None:
             self._count += 1
-        folder.files[name] = new
+        folder.files[name] = look.fingerprint
         self._report(rel, "created" if old is None else "modified", delay)
-        if missed is not None and folder.armed and not linked:
-            missed.add(rel)
+        return True
 
     def doubt(self) -> None:
         """Report every file so young that it may have changed again and kept its fingerprint."""
@@ -375,9 +410,11 @@ class Tree:
             return
         try:
             found = os.lstat(os.path.join(folder.path, name))
-        except OSError:
+        except OSError as error:
+            if not is_gone(error):
+                return
             found = None
-        self._record(folder, name, found, None)
+        self._note(folder, name, found)
 
     def recheck_in(self) -> float | None:
         """Seconds until `recheck` has something to do."""
@@ -396,18 +433,26 @@ class Tree:
     def moved(self) -> bool:
         """Tell whether the project or its ``.buildrunner`` is another one than before. Linked folders become stale."""
         with self.lock:
-            path = os.path.join(self.root, BASE)
-            base = self.folders.get(BASE)
-            if identify(self.root) != self.root_ident:
-                return True
-            if base is None:
-                return BASE in self.odd or os.path.isdir(path)
-            if identify(path) != base.ident or (base.linked and not is_inside(os.path.realpath(path), self._real_root)):
-                return True
-            for folder in list(self.folders.values()):
-                if folder.linked and folder.rel != BASE and identify(folder.path) != folder.ident:
-                    self._disarm(folder.rel)
-                    self._stale.add(folder.rel)
+            try:
+                return self._moved()
+            except OSError as error:  # it cannot be seen: what is known of it stays
+                self._blame(BASE, error)
+                return False
+
+    def _moved(self) -> bool:
+        path = os.path.join(self.root, BASE)
+        base = self.folders.get(BASE)
+        if identify(self.root) != self.root_ident:
+            return True
+        if base is None:
+            obstacle = self.obstacles.get(BASE)
+            return (obstacle is not None and obstacle.code != "waiting") or identify(path) is not None
+        if identify(path) != base.ident or (base.linked and not is_inside(os.path.realpath(path), self._real_root)):
+            return True
+        for folder in list(self.folders.values()):
+            if folder.linked and folder.rel != BASE and identify(folder.path) != folder.ident:
+                self._disarm(folder.rel)
+                self._stale.add(folder.rel)
         return False
 
     def disarm(self, rel: str = BASE) -> None:
@@ -428,7 +473,7 @@ class Tree:
         for key, folder in self.folders.items():
             if key == rel or key.startswith(rel + "/"):
                 folder.armed = False
-                folder.mtime_ns = -1
+                folder.trusted = None
 
     def take_stale(self) -> set[str]:
         """Folders that are to be scanned now."""

@@ -26,6 +26,19 @@ export function stalledFor(store: Store, now: number): number | null {
   return silent > silentAfter(store.gaps) ? silent : null;
 }
 
+/** What a build without a `.buildrunner` waits for, in a sentence; null when there is something to show. */
+export function waitingFor(store: Store): string | null {
+  if (!isBlank(store)) return null;
+  return store.warnings().find((w) => w.code === "waiting" && w.file_path === ".buildrunner")?.message ?? null;
+}
+
+/** Whether nothing has been named or said yet: such a picture is not called live. */
+export function isBlank(store: Store): boolean {
+  const { components, features, tasks, phases, checkpoints } = store;
+  if ([components, features, tasks, phases].some((items) => items.size > 0) || checkpoints.length > 0) return false;
+  return store.progress.percent === null && store.session.status === "unknown" && store.outputCount === 0;
+}
+
 /** How many of the build's items are in which state: of features, or the nearest thing there is. */
 export interface Tally {
   noun: string;

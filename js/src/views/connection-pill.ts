@@ -1,4 +1,5 @@
 import { html, type TemplateResult } from "lit-html";
+import { isBlank, waitingFor } from "../derive";
 import type { ConnectionState, Live } from "../live";
 
 interface Word {
@@ -31,15 +32,26 @@ const SERVER: Partial<Record<ConnectionState, Word>> = {
   stale: { word: "Stale", why: "Nothing was heard from the server for too long. This is the last known state." },
 };
 
-function wordOf({ connection, link }: Live): Word {
+function wordOf({ connection, link, store }: Live): Word {
+  if (waits({ connection, store })) {
+    return {
+      word: "Waiting",
+      why: waitingFor(store) ?? "The folder is watched, but nothing in it has told of a build yet.",
+    };
+  }
   return (link.peer === "server" ? SERVER[connection] : undefined) ?? KERNEL[connection];
+}
+
+/** Whether the connection is well, but there is no build to show: green would promise too much. */
+function waits({ connection, store }: Pick<Live, "connection" | "store">): boolean {
+  return (connection === "live" || connection === "busy") && isBlank(store);
 }
 
 /** Whether the picture is kept up to date: a shape, a word and a colour. */
 export function connectionPill(live: Live): TemplateResult {
   const { word, why } = wordOf(live);
   return html`<span
-    class="bw-pill bw-conn-${live.connection}"
+    class="bw-pill bw-conn-${waits(live) ? "waiting" : live.connection}"
     title=${live.link.why || why}
     data-connection=${live.connection}
     ><span class="bw-dot" aria-hidden="true"></span>${word}</span

@@ -3,6 +3,7 @@
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { Changes } from "../changes";
 import { noChanges } from "../changes";
+import { waitingFor } from "../derive";
 import type { Live } from "../live";
 import { Announcer } from "./announcer";
 import { Details } from "./details";
@@ -48,7 +49,7 @@ export function mountFace(host: HTMLElement, live: Live, signal: AbortSignal): v
   root.append(...views.map((v) => v.el));
 
   const arrange = (): void => {
-    const empty = live.store.isEmpty;
+    const empty = live.store.isEmpty || waitingFor(live.store) !== null;
     root.classList.toggle("bw-is-empty", empty);
     tabs.el.hidden = empty;
     root.dataset.connection = live.connection;
@@ -99,9 +100,10 @@ class Waiting implements View {
 
   update(): void {
     const { live } = this.#face;
-    this.el.hidden = !live.store.isEmpty;
+    const waiting = waitingFor(live.store);
+    this.el.hidden = !live.store.isEmpty && waiting === null;
     if (this.el.hidden) return;
-    const text = waitingText(live);
+    const text = waiting === null ? waitingText(live) : { said: waiting, waiting: true };
     render(
       html`<p class="bw-waiting-text">${text.said}</p>
         ${

@@ -32,7 +32,8 @@ export class Problems implements View {
   }
 
   #render(): void {
-    const warnings = this.#face.live.store.warnings();
+    // What is waited for has a place of its own: see face.ts.
+    const warnings = this.#face.live.store.warnings().filter((w) => w.code !== "waiting");
     this.el.hidden = this.#errors.length === 0 && warnings.length === 0;
     render(html`${this.#errorList()}${this.#warningList(warnings)}`, this.el);
   }
