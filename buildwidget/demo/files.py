@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from .clock import Clock, in_minutes
 from .product import PHASES, PROJECT
 from .world import ComponentState, FeatureState, World, Write
 
@@ -56,13 +57,13 @@ def camel(name: str) -> str:
 class ProjectFiles:
     """Makes the files that hold the present state."""
 
-    def __init__(self, world: Callable[[], World], now: Callable[[], datetime], chance: random.Random) -> None:
+    def __init__(self, world: Callable[[], World], clock: Clock, chance: random.Random) -> None:
         self._world = world
-        self._now = now
+        self._clock = clock
         self._random = chance
         self._ids: dict[str, str] = {}
         self._failures: list[str] = []
-        self._started = now()
+        self._started = clock.now()
 
     def _files(self, state: FeatureState) -> list[str]:
         spec = self._world().components[state.spec.component].spec
@@ -103,8 +104,8 @@ class ProjectFiles:
                 {"id": f"{state.spec.id}.{i}", "name": name, "completed": at is not None, "timestamp": when(at)}
                 for i, (name, at) in enumerate(zip(state.spec.tasks, state.done, strict=True), 1)
             ],
-            "estimated_time": state.spec.estimate,
-            "actual_time": state.minutes if state.ended else None,
+            "estimated_time": in_minutes(self._clock.span(state.spec.estimate)),
+            "actual_time": in_minutes(state.took) if state.took is not None else None,
             "dependencies": self._known(state.spec.dependencies),
             "error": state.error,
         }
@@ -142,7 +143,7 @@ class ProjectFiles:
             "project": PROJECT,
             "version": "0.9.0",
             "status": "complete" if done == len(status) else "active",
-            "last_updated": micro(self._now()),
+            "last_updated": micro(self._clock.now()),
             "features": rows,
             "metrics": {
                 "features_complete": done,
@@ -171,7 +172,7 @@ class ProjectFiles:
                 "name": f"{world.components[state.spec.component].spec.name}: {state.spec.name}",
                 "description": state.spec.description,
                 "file_path": self._files(state)[0],
-                "estimated_minutes": state.spec.estimate,
+                "estimated_minutes": in_minutes(self._clock.span(state.spec.estimate)),
                 "complexity": "complex"
                 if state.spec.estimate >= 40
                 else "medium"
@@ -191,7 +192,7 @@ class ProjectFiles:
         done = words.count("completed")
         return as_json("state/orchestration_state.json", {
             "version": "1.0",
-            "timestamp": local(self._now()),
+            "timestamp": local(self._clock.now()),
             "tasks": tasks,
             "execution_order": list(tasks),
             "progress": {
@@ -241,7 +242,7 @@ class ProjectFiles:
             "errors": list(self._failures) if status == "failed" else [],
             "warnings": [f"{c.spec.name}: tests fail" for c in components if c.tests_pass is False],
             "started_at": zulu(started),
-            "updated_at": zulu(self._now()),
+            "updated_at": zulu(self._clock.now()),
             "history": [
                 {
                     "step": number, "name": word, "label": text, "at": zulu(started),
@@ -253,7 +254,7 @@ class ProjectFiles:
 
     def _phase_file(self, phase: int) -> Write:
         return as_json("current-phase.json", {
-            "phase": phase, "name": PHASES[phase], "build": f"BUILD_{PROJECT}", "started_at": zulu(self._now()),
+            "phase": phase, "name": PHASES[phase], "build": f"BUILD_{PROJECT}", "started_at": zulu(self._clock.now()),
             "mode": "autopilot", "host": "workbench",
         })  # fmt: skip
 
@@ -282,7 +283,7 @@ class ProjectFiles:
             "workflow_id": ident,
             "phase": "implement",
             "completed_items": done,
-            "timestamp": local(self._now()),
+            "timestamp": local(self._clock.now()),
             "state_data": {
                 "status": "running", "total_items": len(features), "completed_count": len(done), "failed_count": failed,
             },
@@ -290,19 +291,20 @@ class ProjectFiles:
 
     def _pool(self, phase: int) -> Write:
         """E: the agents of a phase, written once at its end."""
-        ident = self._hex(f"pool {phase} {self._now()}")
+        ident = self._hex(f"pool {phase} {self._clock.now()}")
         results: dict[str, Any] = {}
         for component in self._world().components.values():
             for kind in ("review", "test") if component.spec.phase == phase else ():
                 item = self._hex(f"{kind} {component.spec.id}")
                 results[item] = {
                     "item_id": item, "agent_type": kind, "task_id": component.spec.id, "status": "completed",
-                    "duration_ms": round(self._random.lognormvariate(10.5, 0.5), 3), "error_message": None,
+                    "duration_ms": round(self._random.lognormvariate(10.5, 0.5) * self._clock.pace, 3),
+                    "error_message": None,
                 }  # fmt: skip
         total = sum(row["duration_ms"] for row in results.values())
         return as_json(f"workflows/pool_{ident}_checkpoint.json", {
             "pool_id": ident,
-            "timestamp": local(self._now()),
+            "timestamp": local(self._clock.now()),
             "stats": {
                 "total_items": len(results), "completed_items": len(results), "failed_items": 0,
                 "total_duration_ms": round(total, 3), "avg_item_duration_ms": round(total / len(results), 3),

@@ -12,10 +12,11 @@ import heapq
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from typing import Final
 
+from .clock import Clock, in_words
 from .product import AFTERTHOUGHTS, COMPONENTS, FEATURES, PHASES, PROJECT
 from .render import Renderer
 from .world import ComponentState, FeatureState, Scenario, Step, World, Write
@@ -72,8 +73,7 @@ class Simulation:
         self, scenario: Scenario | str, seed: int = 0, *, start: datetime, pace: float = 1.0, dry: bool = False
     ) -> None:
         self.scenario = Scenario(scenario)
-        self.start = start
-        self.pace = pace
+        self.clock = Clock(start, pace)
         self._dry = dry
         self._random = random.Random(f"{self.scenario}:{seed}")
         self._events: list[tuple[float, int, str, str]] = []
@@ -95,19 +95,14 @@ class Simulation:
         self._rolled_back = self.scenario is not Scenario.ROLLBACK
         self._saved: list[tuple[float, World]] = []  # one per checkpoint, in the order of writing
         self._second_path = False
-        self.minute = 0.0
         # The texts have a chance of their own, so that a dry run takes the same course.
-        self._render = Renderer(lambda: self.world, self.time, random.Random(f"texts:{seed}"))
+        self._render = Renderer(lambda: self.world, self.clock, random.Random(f"texts:{seed}"))
 
     # -- time -----------------------------------------------------------------------------------------------------
 
-    def time(self, minute: float | None = None) -> datetime:
-        """The file time of a minute of the virtual clock (default: now)."""
-        return self.start + timedelta(seconds=(self.minute if minute is None else minute) * 60 * self.pace)
-
     def _at(self, minutes: float, kind: str, what: str = "") -> None:
         self._count += 1
-        heapq.heappush(self._events, (self.minute + minutes, self._count, kind, what))
+        heapq.heappush(self._events, (self.clock.minute + minutes, self._count, kind, what))
 
     # -- the run --------------------------------------------------------------------------------------------------
 
@@ -118,7 +113,7 @@ class Simulation:
         self._at(TICK, "tick")
         while self._events:
             due, _, kind, what = heapq.heappop(self._events)
-            self.minute = max(self.minute, due)  # a rollback takes time of its own
+            self.clock.minute = max(self.clock.minute, due)  # a rollback takes time of its own
             if kind == "tick":
                 if self._idle():
                     break
@@ -148,13 +143,17 @@ class Simulation:
             yield from self._retry(what)
 
     def _step(self, writes: Iterable[Write], note: str = "") -> Step:
-        return Step(self.minute, () if self._dry else tuple(writes), note)
+        return Step(self.clock.minute, () if self._dry else tuple(writes), note)
 
     def _move(self) -> None:
         """Let the features under way progress by the time gone within their present task."""
         for job in self._jobs.values():
             state = self.world.features[job.feature]
-            part = min(1.0, (self.minute - job.begin) / (job.end - job.begin)) if state.status == "in_progress" else 0.0
+            part = (
+                min(1.0, (self.clock.minute - job.begin) / (job.end - job.begin))
+                if state.status == "in_progress"
+                else 0.0
+            )
             state.progress = round(100 * (state.tasks_done + 0.9 * part) / len(state.done), 1)
 
     def _lead(self) -> FeatureState | None:
@@ -195,15 +194,15 @@ class Simulation:
                 return
             fresh = state.status == "pending"
             state.status = "in_progress"
-            state.started = state.started or self.time()
+            state.started = state.started or self.clock.now()
             component = self.world.components[state.spec.component]
             first = component.status != "in_progress"
             component.status = "in_progress"
-            component.started = component.started or self.time()
+            component.started = component.started or self.clock.now()
             phase = component.spec.phase
             if self.world.phases[phase] != "active":
                 self.world.phases[phase] = "active"
-                self.world.phase_started.setdefault(phase, self.time())
+                self.world.phase_started.setdefault(phase, self.clock.now())
             self._begin_task(state)
             if first:
                 yield self._milestone(
@@ -218,7 +217,7 @@ class Simulation:
         share = self._random.uniform(0.7, 1.3) / len(state.done)
         minutes = max(0.5, state.minutes * share)
         index = state.tasks_done
-        self._jobs[state.spec.id] = _Job(state.spec.id, index, self.minute, self.minute + minutes)
+        self._jobs[state.spec.id] = _Job(state.spec.id, index, self.clock.minute, self.clock.minute + minutes)
         self._at(minutes, "task", state.spec.id)
 
     def _task_done(self, feature: str) -> Iterator[Step]:
@@ -228,7 +227,7 @@ class Simulation:
         if self.scenario is Scenario.FAILURE and feature == BROKEN and job.task == 2:
             yield from self._task_failed(state)
             return
-        state.done[job.task] = self.time()
+        state.done[job.task] = self.clock.now()
         self._move()
         state.progress = round(100 * state.tasks_done / len(state.done), 1)
         if state.tasks_done < len(state.done):
@@ -236,12 +235,14 @@ class Simulation:
             yield self._step(self._render.work(state, "task"))
             return
         del self._jobs[feature]
-        state.status, state.progress, state.ended = "completed", 100.0, self.time()
+        state.status, state.progress, state.ended = "completed", 100.0, self.clock.now()
         self.world.commits += 1
         component = self.world.components[state.spec.component]
+        took = in_words(state.ended - (state.started or state.ended))
         yield self._milestone(
             f"{feature.replace('.', '_').replace('-', '_')}_complete",
-            f"{component.spec.name}: {state.spec.name} done in {state.minutes:.0f} min (planned {state.spec.estimate})",
+            f"{component.spec.name}: {state.spec.name} done in {took} "
+            f"(planned {in_words(self.clock.span(state.spec.estimate))})",
             self._render.work(state, "done"),
         )
         if all(other.status == "completed" for other in self.world.of(component.spec.id)):
@@ -260,7 +261,7 @@ class Simulation:
             yield self._milestone(f"{name}_tests_failing", f"{component.spec.name}: tests fail, mending",
                                   self._render.tests(component))  # fmt: skip
             return
-        component.status, component.ended = "completed", self.time()
+        component.status, component.ended = "completed", self.clock.now()
         yield self._milestone(
             f"{name}_complete", f"{component.spec.name} is complete, {component.tests} tests pass",
             self._render.tests(component),
@@ -268,7 +269,7 @@ class Simulation:
         phase = component.spec.phase
         if all(other.status == "completed" for other in self.world.components.values() if other.spec.phase == phase):
             self.world.phases[phase] = "complete"
-            self.minute += 0.05
+            self.clock.minute += 0.05
             yield self._milestone(
                 f"build_phase_{phase}_complete", f"Phase {phase} ({PHASES[phase]}) is complete",
                 self._render.phase_done(phase), by="cli",
@@ -292,10 +293,10 @@ class Simulation:
             self._at(self._random.uniform(2.0, 4.0), "retry", state.spec.id)
             return
         del self._jobs[state.spec.id]
-        state.status, state.ended = "error", self.time()
+        state.status, state.ended = "error", self.clock.now()
         component = self.world.components[state.spec.component]
         component.status, component.error, component.tests_pass = "error", ERROR_TEXT, False
-        component.ended = self.time()
+        component.ended = self.clock.now()
         self._broken = component.spec.id
         self._block(component.spec.id)
         yield self._milestone(
@@ -330,7 +331,7 @@ class Simulation:
         target = max(i for i, (share, _) in enumerate(self._saved) if share <= ROLLBACK_TO)
         yield self._step(self._render.rollback_decided(target), "Load test finds double bookings: rolling back")
         for index in range(target, len(self._saved)):
-            self.minute += 0.12
+            self.clock.minute += 0.12
             yield self._step(self._render.checkpoint_status(index, "active" if index == target else "rolled_back"))
         self.world = copy.deepcopy(self._saved[target][1])
         del self._saved[target + 1 :]
@@ -340,7 +341,7 @@ class Simulation:
         for state in self.world.features.values():
             if state.status != "completed":
                 state.minutes = 0.0  # another way, another duration
-        self.minute += 0.3
+        self.clock.minute += 0.3
         yield self._step(self._render.rolled_back(), "Rolled back; going on along another path")
         for name, component in self.world.components.items():
             if component.status == "in_progress" and all(f.status == "completed" for f in self.world.of(name)):
@@ -379,7 +380,7 @@ class Simulation:
             phase = component.spec.phase
             if component.status != "completed" and self.world.phases[phase] == "complete":
                 self.world.phases[phase] = "active"
-        self.minute += 0.05
+        self.clock.minute += 0.05
         yield self._milestone("scope_change", f"The scope grows: {', '.join(wave)}", self._render.grown(wave), by="cli")
         self._at(0.2, "assign")
 
@@ -393,7 +394,7 @@ class Simulation:
                 self.world.phases[phase] = "failed"
             elif status != "complete" and any(other.status == "blocked" for other in mine):
                 self.world.phases[phase] = "blocked"
-        self.minute += 0.5
+        self.clock.minute += 0.5
         name = "build_failed" if failed else "build_complete"
         note = "The build failed" if failed else "The build is complete"
         yield self._milestone(name, note, self._render.end(failed), by="cli")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from . import prose
+from .clock import Clock, in_words
 from .files import ROOT, ProjectFiles, as_json, camel, local, zulu
 from .product import PHASES, PROJECT
 from .world import ComponentState, FeatureState, World, Write
@@ -23,8 +24,8 @@ PAD: Final = 96  # a line that follows an unfinished progress line is padded so 
 class Renderer(ProjectFiles):
     """Makes the writes of each moment of a build."""
 
-    def __init__(self, world: Callable[[], World], now: Callable[[], datetime], chance: random.Random) -> None:
-        super().__init__(world, now, chance)
+    def __init__(self, world: Callable[[], World], clock: Clock, chance: random.Random) -> None:
+        super().__init__(world, clock, chance)
         self._partial = False
         self._newest = datetime.min.replace(tzinfo=UTC)
         self._checkpoints: list[dict[str, Any]] = []
@@ -59,14 +60,13 @@ class Renderer(ProjectFiles):
         spec = state.spec
         name = f"\x1b[36m{spec.component}\x1b[0m {spec.name}"
         if what == "start":
-            yield self._log(f"{name}: started, estimated {spec.estimate} min")
+            yield self._log(f"{name}: started, estimated {in_words(self._clock.span(spec.estimate))}")
         elif what == "task":
             task = spec.tasks[max(0, state.tasks_done - 1)]
             yield self._log(f"{name}: {task} \x1b[2m({state.tasks_done}/{len(state.done)})\x1b[0m")
         else:
-            yield self._log(
-                f"{name}: \x1b[32mdone\x1b[0m in {state.minutes:.0f} min, commit {self._hex(spec.id + 'c')[:7]}"
-            )
+            took = f" in {in_words(state.took)}" if state.took is not None else ""
+            yield self._log(f"{name}: \x1b[32mdone\x1b[0m{took}, commit {self._hex(spec.id + 'c')[:7]}")
             phase = self._world().components[spec.component].spec.phase
             yield self._workflow(phase)
         yield from self._state()
@@ -80,7 +80,7 @@ class Renderer(ProjectFiles):
         yield Write(
             f"{ROOT}/context/command-outputs.md",
             ("# Command Outputs\n" if self._outputs == 1 else "")
-            + prose.command_output(component, zulu(self._now()) or ""),
+            + prose.command_output(component, zulu(self._clock.now()) or ""),
             append=True,
         )
         yield from self._state()
@@ -162,7 +162,7 @@ class Renderer(ProjectFiles):
 
     def checkpoint(self, phase: str, note: str, by: str) -> Iterator[Write]:
         """A new build checkpoint."""
-        world, now = self._world(), max(self._now(), self._newest + timedelta(microseconds=211))
+        world, now = self._world(), max(self._clock.now(), self._newest + timedelta(microseconds=211))
         self._newest = now
         made = now - timedelta(microseconds=self._random.randint(4, 16))
         spelling, when = (camel, zulu) if by == "orchestrator" else (str, local)
@@ -204,7 +204,7 @@ class Renderer(ProjectFiles):
 
     def _log(self, *lines: str) -> Write:
         """Lines of the log; the first covers an unfinished progress line."""
-        stamp = f"\x1b[2m{self._now().astimezone():%H:%M:%S}\x1b[0m "
+        stamp = f"\x1b[2m{self._clock.now().astimezone():%H:%M:%S}\x1b[0m "
         text = [stamp + line for line in lines]
         if self._partial:
             text[0] = "\r" + self._padded(text[0])

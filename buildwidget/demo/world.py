@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -57,7 +57,7 @@ class Step:
 
 @dataclass
 class FeatureState:
-    """A feature under way. ``done`` holds the time of each finished checklist task."""
+    """A feature under way. ``done`` holds the time of each finished checklist task, ``minutes`` the work there is."""
 
     spec: FeatureSpec
     status: str = "pending"
@@ -71,6 +71,11 @@ class FeatureState:
 
     def __post_init__(self) -> None:
         self.done = self.done or [None] * len(self.spec.tasks)
+
+    @property
+    def took(self) -> timedelta | None:
+        """The time from its start to its end."""
+        return self.ended - self.started if self.started and self.ended else None
 
     @property
     def tasks_done(self) -> int:

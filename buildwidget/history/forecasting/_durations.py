@@ -140,7 +140,15 @@ def told_of(estimate: Array) -> Array:
 
 
 def posterior(
-    took: Array, told: Array, ages: Array, ages_told: Array, rng: np.random.Generator, runs: int
+    took: Array,
+    told: Array,
+    ages: Array,
+    ages_told: Array,
+    rng: np.random.Generator,
+    runs: int,
+    *,
+    least: Array | None = None,
+    most: Array | None = None,
 ) -> tuple[Durations, Array]:
     """Draw a distribution of durations for each run, and the durations of the items in progress.
 
@@ -148,6 +156,8 @@ def posterior(
     ----------
     took, told
         Durations seen, in seconds, at least one of them above 0; and what the estimates of those items tell.
+    least, most
+        The bounds of each of them, where nobody saw the start: each run has one of its own between them.
     ages, ages_told
         The same for the items in progress: their ages, in seconds.
 
@@ -157,29 +167,32 @@ def posterior(
     numpy.ndarray
         Of shape (runs, ages): the log durations of the items in progress.
     """
+    shortest, longest = (took if one is None else one for one in (least, most))
     floor = SHORTEST * float(took.mean())
     order = np.argsort(took, kind="stable")
-    y, x = np.log(np.maximum(took, floor))[order], told[order]
-    each = max(len(y) / _ATOMS, 1.0)  # how many durations an atom stands for
+    each = max(len(took) / _ATOMS, 1.0)  # how many durations an atom stands for
     if each > 1.0:
-        chosen = ((np.arange(_ATOMS) + 0.5) * each).astype(np.int64)
-        y, x = y[chosen], x[chosen]
-    least = np.log(np.maximum(ages, floor))
-    limit = max(float(y[-1]), float(least.max(initial=-np.inf))) + math.log(LONGEST)
+        order = order[((np.arange(_ATOMS) + 0.5) * each).astype(np.int64)]
+    x = told[order]
+    low, high = shortest[order], longest[order]
+    y = low if (low == high).all() else low + (high - low) * rng.random((runs, len(order)))
+    y = np.log(np.maximum(y, floor))
+    beyond = np.log(np.maximum(ages, floor))
+    limit = max(float(y.max()), float(beyond.max(initial=-np.inf))) + math.log(LONGEST)
     learnt = np.arange(len(ages))
     if len(ages) > _CENSORED:
         learnt = np.sort(np.argsort(ages, kind="stable")[np.linspace(0, len(ages) - 1, _CENSORED).astype(np.int64)])
-    seen, count = len(y), len(learnt)
+    seen, count = len(x), len(learnt)
     x = np.concatenate([x, ages_told[learnt]])
     stands_for = np.concatenate([np.full(seen, each), np.full(count, max(len(ages) / _CENSORED, 1.0))])
     logs = np.empty((runs, seen + count))
     logs[:, :seen] = y
-    logs[:, seen:] = np.maximum(least[learnt], y.mean())  # a first guess
+    logs[:, seen:] = np.maximum(beyond[learnt], y.mean())  # a first guess
     made = _drawn(logs, x, stands_for, limit, rng)
     for _ in range(_ROUNDS if count else 0):
         for at in range(count):
             shift = made.slope * x[seen + at]
-            made.atoms[:, seen + at] = made.draw_beyond(rng, least[learnt[at]] - shift, without=seen + at)
+            made.atoms[:, seen + at] = made.draw_beyond(rng, beyond[learnt[at]] - shift, without=seen + at)
             logs[:, seen + at] = made.atoms[:, seen + at] + shift
         made = _drawn(logs, x, stands_for, limit, rng)
     going = np.empty((runs, len(ages)))
@@ -188,7 +201,7 @@ def posterior(
     for first in range(0, len(rest), _AT_ONCE):
         some = rest[first : first + _AT_ONCE]
         shift = made.slope[:, None] * ages_told[some]
-        going[:, some] = made.draw_many_beyond(rng, least[some] - shift) + shift
+        going[:, some] = made.draw_many_beyond(rng, beyond[some] - shift) + shift
     return made, going
 
 

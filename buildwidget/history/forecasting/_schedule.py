@@ -32,6 +32,9 @@ class Work:
     extra_of: Array  # (runs, extras) which item's end brings this extra work, -1: known already, -2: none
     extra_lag: Array  # (runs, extras) how long after it (or from now)
     extra_takes: Array  # (runs, extras) durations
+    lag_of: Array | None = None  # (edges,) which of the lags below comes between the two; -1: none
+    lags: Array | None = None  # (runs, lags)
+    not_before: Array | None = None  # (runs, items) the earliest start of the items to begin
 
 
 def finish_times(work: Work, *, at_once: int = 250) -> Array:
@@ -40,16 +43,17 @@ def finish_times(work: Work, *, at_once: int = 250) -> Array:
     count = work.takes.shape[1]
     order = np.argsort(work.before, kind="stable")
     targets = work.after[order]
+    lag_of = np.full(len(order), -1) if work.lag_of is None else work.lag_of[order]
     starts: Array = _np.searchsorted(work.before[order], _np.arange(count + work.going.shape[1] + 1))
     waits = np.bincount(work.after, minlength=count)[:count]
     parts = [
-        _some(work, slice(first, min(first + at_once, runs)), targets, starts, waits)
+        _some(work, slice(first, min(first + at_once, runs)), targets, lag_of, starts, waits)
         for first in range(0, runs, at_once)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _some(work: Work, chosen: slice, targets: Array, starts: Array, waits: Array) -> Array:
+def _some(work: Work, chosen: slice, targets: Array, lag_of: Array, starts: Array, waits: Array) -> Array:
     takes = np.concatenate([work.takes[chosen], work.extra_takes[chosen]], axis=1)
     going, workers = work.going[chosen], work.workers[chosen].astype(np.int64)
     parent, lag = work.extra_of[chosen], work.extra_lag[chosen]
@@ -57,10 +61,15 @@ def _some(work: Work, chosen: slice, targets: Array, starts: Array, waits: Array
     count = work.takes.shape[1]
     rows: Array = _np.arange(runs)
     ready = np.full((runs, total), np.inf)
-    ready[:, :count][:, waits == 0] = 0.0
+    since = np.zeros((runs, count))  # when the last of the predecessors so far is done
+    if work.not_before is not None:
+        since[:] = work.not_before[chosen]
+    ready[:, :count] = np.where(waits == 0, since, np.inf)
+    # The last lag is none.
+    lags = np.zeros((runs, 1)) if work.lags is None else np.pad(work.lags[chosen], ((0, 0), (0, 1)))
     ready[:, count:][parent == -1] = lag[parent == -1]
     left = np.broadcast_to(waits, (runs, count)).copy()
-    since = np.zeros((runs, count))  # when the last of the predecessors so far is done
+    to_begin = np.full(runs, count)
 
     # Those in progress hold a worker each; of more than there are workers now, the first to end make room for nobody.
     free = np.full((runs, max(int(workers.max(initial=1)), 1)), np.inf)
@@ -77,8 +86,9 @@ def _some(work: Work, chosen: slice, targets: Array, starts: Array, waits: Array
         if lengths.any():
             run = np.repeat(which, lengths)
             first = np.repeat(starts[item] - np.cumsum(lengths) + lengths, lengths)
-            target = targets[first + np.arange(len(run))]
-            moment = np.repeat(when, lengths)
+            edge = first + np.arange(len(run))
+            target = targets[edge]
+            moment = np.repeat(when, lengths) + lags[run, lag_of[edge]]
             since[run, target] = np.maximum(since[run, target], moment)
             left[run, target] -= 1
             open_ = left[run, target] == 0
@@ -98,7 +108,7 @@ def _some(work: Work, chosen: slice, targets: Array, starts: Array, waits: Array
         item = begin.argmin(axis=1)  # of equal ones the first in the list
         start = begin[rows, item]
         # Work that comes back only after all else is done does not: the build is over then.
-        on = np.isfinite(start) & (start <= done)
+        on = np.isfinite(start) & ((to_begin > 0) | (start <= done))
         if not on.any():
             break
         which = rows[on]
@@ -108,5 +118,6 @@ def _some(work: Work, chosen: slice, targets: Array, starts: Array, waits: Array
         free[which, worker] = end
         done[which] = np.maximum(done[which], end)
         regular = item < count
+        to_begin[which[regular]] -= 1
         ended(item[regular], end[regular], which[regular])
     return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ._attempts import SECOND
 from ._durations import Durations, posterior, told_of
 from ._known import ENOUGH, Known
 from ._schedule import Work, finish_times
@@ -72,17 +74,27 @@ def seconds_left(
     """
     rng = np.random.default_rng(seed)
     # Each part of chance has a stream of its own: a scenario that needs more of one does not change the others.
-    of_durations, of_takes, of_reopening, of_growth, of_failures, of_workers = rng.spawn(6)
+    of_durations, of_takes, of_reopening, of_growth, of_failures, of_workers, of_lags = rng.spawn(7)
     speeds = np.full(len(known.ids), float(speed))
     for item, factor in (speed_of or {}).items():
         speeds[item] = factor
     told = told_of(known.estimate)
     aged = np.flatnonzero(known.open & np.isfinite(known.age))
-    durations, lasts = posterior(known.took, told[known.took_item], known.age[aged], told[aged], of_durations, runs)
+    durations, lasts = posterior(
+        known.took,
+        told[known.took_item],
+        np.concatenate([known.age[aged], known.over]),
+        told[np.concatenate([aged, known.over_item])],
+        of_durations,
+        runs,
+        least=known.took_least,
+        most=known.took_most,
+    )
     estimates = _Estimates(told, np.isfinite(known.estimate), durations.slope)
 
-    begin = np.flatnonzero(known.open & ~known.running)
-    going = np.flatnonzero(known.open & known.running)
+    begun = _begun_since(known)
+    begin = np.flatnonzero(known.open & ~known.running & ~begun)
+    going = np.flatnonzero(known.open & (known.running | begun))
     listed = np.concatenate([begin, going])
     more = _Extras(runs)
     _reopen(more, known, listed, estimates, speeds, of_reopening)
@@ -94,6 +106,10 @@ def seconds_left(
     place = {int(item): at for at, item in enumerate(listed)}
     for at, item in enumerate(aged.tolist()):
         takes[:, place[item]] = np.maximum(np.exp(lasts[:, at]) - known.age[item], 0.0)
+    silent = (known.now - known.looked) / SECOND
+    for item in np.flatnonzero(begun).tolist():  # what would be over by now, and is not, has not begun
+        drawn = takes[:, place[item]]
+        takes[:, place[item]] = np.where(drawn > silent, drawn - silent, drawn)
     _fail(takes, known, durations, moved, of_failures)
     takes /= np.concatenate([np.broadcast_to(speeds[listed], (runs, len(listed))), more_speed], axis=1)
 
@@ -101,7 +117,8 @@ def seconds_left(
     number = np.maximum(known.workers + known.workers_error * of_workers.standard_normal(runs), 0.5)
     hands = np.maximum(np.ceil(number - 0.05), 1.0)
     slower = hands / np.maximum(number, 0.5)
-    before, after = _edges_left(known, begin, place)
+    before, after, lag_of = _edges_left(known, begin, place)
+    lags, not_before = _lags(known, len(begin), place, runs, of_lags)
     work = Work(
         workers=hands if workers is None else np.full(runs, workers),
         takes=takes[:, : len(begin)],
@@ -111,6 +128,9 @@ def seconds_left(
         extra_of=parent,
         extra_lag=lag,
         extra_takes=takes[:, len(listed) :],
+        lag_of=lag_of,
+        lags=lags,
+        not_before=not_before,
     )
     # Nights and other pauses: as much of the time to come as of the time so far.
     return finish_times(work) * slower / max(1.0 - known.idle, 0.05)
@@ -236,17 +256,54 @@ def _fail(takes: Array, known: Known, durations: Durations, moved: Array, rng: n
     np.add.at(takes, (run, item), np.exp(further[run, slots] + moved[run, item]))
 
 
-def _edges_left(known: Known, begin: Array, place: Mapping[int, int]) -> tuple[Array, Array]:
+def _begun_since(known: Known) -> Array:
+    """What will have begun since anything was seen: whoever had nothing to do then took the first that was ready."""
+    begun = np.zeros(len(known.ids), dtype=bool)
+    idle = math.ceil(known.workers - 0.05) - int((known.open & known.running).sum())
+    if idle <= 0 or known.now <= known.looked:
+        return begun
+    waits = np.zeros(len(known.ids), dtype=bool)
+    waits[known.after[known.open[known.before]]] = True
+    for items in known.pending.values():
+        waits[items] = True
+    ready = known.open & ~known.running & ~waits & ~np.isfinite(known.age)
+    begun[np.flatnonzero(ready)[:idle]] = True
+    return begun
+
+
+def _lags(
+    known: Known, count: int, place: Mapping[int, int], runs: int, rng: np.random.Generator
+) -> tuple[Array | None, Array | None]:
+    """How long after their last feature components are completed: as one of those that were seen, each run.
+
+    Returns the lags, of shape (runs, components), and the earliest starts of what waits for a component whose features
+    are done already.
+    """
+    number = int(known.lag_of.max(initial=-1)) + 1
+    if not number or not len(known.lags):
+        return (np.zeros((runs, number)) if number else None), None
+    lags = rng.choice(known.lags, (runs, number)) * rng.uniform(0.8, 1.25, (runs, number))
+    not_before = np.zeros((runs, count)) if known.pending else None
+    for gate, items in known.pending.items():
+        left = np.maximum(lags[:, gate] - known.pending_age[gate], 0.0)
+        for item in items.tolist():
+            at = place.get(item, count)
+            if at < count and not_before is not None:
+                not_before[:, at] = np.maximum(not_before[:, at], left)
+    return lags, not_before
+
+
+def _edges_left(known: Known, begin: Array, place: Mapping[int, int]) -> tuple[Array, Array, Array]:
     """The edges that still hold something up, by places in the list; those of a cycle hold nothing up."""
     waiting = set(begin.tolist())
     edges = [
-        (place[one], place[two])
-        for one, two in zip(known.before.tolist(), known.after.tolist(), strict=True)
+        (place[one], place[two], lag)
+        for one, two, lag in zip(known.before.tolist(), known.after.tolist(), known.lag_of.tolist(), strict=True)
         if one in place and two in waiting
     ]
     follows: dict[int, list[int]] = {}
     waits: dict[int, int] = {}
-    for one, two in edges:
+    for one, two, _ in edges:
         follows.setdefault(one, []).append(two)
         waits[two] = waits.get(two, 0) + 1
     reached = [one for one in place.values() if one not in waits]
@@ -256,5 +313,5 @@ def _edges_left(known: Known, begin: Array, place: Mapping[int, int]) -> tuple[A
             if not waits[two]:
                 reached.append(two)
     fine = set(reached)
-    pairs = np.array([edge for edge in edges if edge[1] in fine], dtype=np.int64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
+    pairs = np.array([edge for edge in edges if edge[1] in fine], dtype=np.int64).reshape(-1, 3)
+    return pairs[:, 0], pairs[:, 1], pairs[:, 2]
