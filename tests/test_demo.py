@@ -409,3 +409,52 @@ def test_ensure_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = ensure_demo("failure")
     assert folder.is_relative_to(tmp_path)
     assert seen_by_a_session(folder).session.status is BuildStatus.FAILED
+
+
+# -- one clock --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_feature_took_the_time_between_its_start_and_its_end(scenario: Scenario) -> None:
+    for pace in (1.0, 0.004):
+        *_, last = Simulation(scenario, 3, start=START, pace=pace).steps()
+        state = next(write.data for write in last.writes if write.path.endswith("orchestration_state.json"))
+        registry = next(write.data for write in last.writes if write.path.endswith("features.json"))
+        tasks = {task["name"].split(": ", 1)[1]: task for task in state["tasks"].values()}
+        for feature in registry["features"]:
+            task = tasks[feature["name"]]
+            assert task["estimated_minutes"] == feature["estimated_time"]
+            if task["completed_at"]:
+                took = datetime.fromisoformat(task["completed_at"]) - datetime.fromisoformat(task["started_at"])
+                assert feature["actual_time"] == pytest.approx(took.total_seconds() / 60, abs=1e-4)
+                assert 0.2 < feature["actual_time"] / feature["estimated_time"] < 6 or scenario is Scenario.ROLLBACK
+
+
+def test_modification_times_are_those_inside_the_files(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "p")
+    write_instant(folder, Scenario.SUCCESS)
+    for path in (folder / CHECKPOINTS).glob("*.json"):
+        said = datetime.fromisoformat(json.loads(path.read_bytes())["timestamp"]).astimezone(UTC)
+        assert abs(datetime.fromtimestamp(path.stat().st_mtime, UTC) - said) < timedelta(seconds=0.01)
+
+
+def test_a_demo_that_cannot_keep_up_puts_its_clock_back(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "p")
+    assert DemoRunner(folder, Scenario.SUCCESS, duration=0.2).run()  # faster than any disk
+    late = [
+        datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        - datetime.fromisoformat(json.loads(path.read_bytes())["timestamp"]).astimezone(UTC)
+        for path in (folder / CHECKPOINTS).glob("*.json")
+    ]
+    assert timedelta(seconds=-0.05) < min(late)
+    assert sorted(late)[len(late) // 2] < timedelta(seconds=0.5)
+
+
+def test_only_checkpoints(tmp_path: Path) -> None:
+    whole_, part = prepare(tmp_path / "whole"), prepare(tmp_path / "part")
+    end = START + timedelta(hours=9)
+    write_instant(whole_, Scenario.ROLLBACK, end=end)
+    count = write_instant(part, Scenario.ROLLBACK, end=end, only_checkpoints=True)
+    names = [sorted(path.name for path in (folder / CHECKPOINTS).iterdir()) for folder in (whole_, part)]
+    assert count == len(names[0]) == len(names[1])
+    assert [path.name for path in (part / ".buildrunner").iterdir()] == ["checkpoints"]

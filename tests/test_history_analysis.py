@@ -171,13 +171,60 @@ def test_throughput_over_time(story):
 
 def test_cycle_time(story):
     frame = analysis.cycle_time(story)
-    assert rows(frame, "item_id", "started", "ended", "cycle_time", "lead_time", "wait") == [
-        ("api", ts("10:00"), ts("14:00"), hours(4), hours(5), hours(1)),
-        ("db", ts("11:00"), ts("12:00"), hours(1), hours(3), hours(2)),
+    # Both had got somewhere when they were first seen in progress: nobody knows when they were begun.
+    assert rows(frame, "item_id", "started", "ended", "cycle_time", "at_least", "source", "lead_time", "wait") == [
+        ("api", None, ts("14:00"), None, hours(4), "bound", hours(5), None),
+        ("db", None, ts("12:00"), None, hours(1), "bound", hours(3), None),
     ]
-    quantiles = frame.attrs["quantiles"]
-    assert quantiles["cycle_time"] == {"p50": 9000.0, "p85": pytest.approx(12780), "p95": pytest.approx(13860)}
-    assert quantiles["lead_time"]["p50"] == 4 * 3600
+    assert frame.attrs["quantiles"]["cycle_time"] == {"p50": None, "p85": None, "p95": None}
+    assert frame.attrs["quantiles"]["lead_time"]["p50"] == 4 * 3600
+
+
+def test_a_recorded_duration_beats_an_observed_one_and_a_start_nobody_saw_is_a_bound(tmp_path):
+    project = Project(tmp_path)
+    begun, far = ("in_progress", 0), ("in_progress", 86)
+    names = ("seen", "short", "long", "bound", "first")
+    save(project, "09:00", dict.fromkeys(names, TODO) | {"first": far})
+    save(project, "11:00", {"seen": begun, "short": begun, "long": far, "bound": far, "first": far})
+    more = {"short": {"actualTime": 30}, "long": {"actualTime": 90}, "first": {"actualTime": 600}}
+    save(project, "12:00", dict.fromkeys(names, DONE), more=more)
+    history = read_history(tmp_path)
+    frame = analysis.cycle_time(history)
+    assert rows(frame, "item_id", "started", "cycle_time", "at_least", "source") == [
+        ("bound", None, None, hours(1), "bound"),
+        ("first", ts("09:00"), hours(10), None, "recorded"),  # the build began then, so nothing began before
+        ("long", ts("10:30"), hours(1.5), None, "recorded"),
+        ("seen", ts("11:00"), hours(1), None, "seen"),
+        ("short", ts("11:30"), hours(0.5), None, "recorded"),
+    ]
+    assert frame.attrs["quantiles"]["cycle_time"]["p50"] == 1.25 * 3600
+    worked = analysis.spans_of_work(history)
+    assert rows(worked, "item_id", "started", "first", "ended", "source")[0] == (
+        *("bound", None, ts("11:00"), ts("12:00"), "bound"),
+    )
+
+
+def test_one_failure_is_one_however_many_items_carry_it(tmp_path):
+    project = Project(tmp_path)
+    for clock, word in (("09:00", "in_progress"), ("10:00", "error"), ("11:00", "in_progress")):
+        item = {"status": word, "progress": 10}
+        features = [{"id": name, "component": "shop", **item} for name in ("shop.pay", "shop.cart")]
+        save(project, clock, metadata={"components": [{"id": "shop", **item}], "features": features})
+    frame = analysis.flakiness(read_history(tmp_path))
+    assert rows(frame, "component_id", "oscillations") == [("shop", 2)]
+
+
+def test_without_durations_there_is_no_critical_path(tmp_path):
+    history = plan(tmp_path, {"a": {}, "b": {"dependencies": ["a"]}})
+    path = analysis.critical_path(history)
+    assert path.empty
+    assert "no duration is known" in path.attrs["reason"]
+    network = analysis.slack(history)
+    assert rows(network, "item_id", "duration", "duration_source", "slack", "critical") == [
+        ("a", None, "unknown", None, False),
+        ("b", None, "unknown", None, False),
+    ]
+    assert analysis.critical_path(plan(tmp_path / "told", DIAMOND)).attrs["reason"] == ""
 
 
 def test_cycle_time_of_a_component_is_that_of_its_own_times(tmp_path):
@@ -255,7 +302,7 @@ def test_slack(tmp_path):
         minutes, "item_id", "duration", "duration_source", "earliest_start", "earliest_finish", "latest_start", "slack"
     ) == [
         ("a", 60, "estimate", 0, 60, 0, 0),
-        ("e", 60, "default", 0, 60, 40, 40),
+        ("e", 25, "median", 0, 25, 75, 75),  # of the estimates of the others
         ("b", 30, "estimate", 60, 90, 60, 0),
         ("c", 20, "estimate", 60, 80, 70, 10),
         ("d", 10, "estimate", 90, 100, 90, 0),
@@ -275,10 +322,10 @@ def test_dependencies_in_a_circle_are_told_and_do_no_harm(tmp_path):
     history = plan(
         tmp_path,
         {
-            "a": {"dependencies": ["c"]},
-            "b": {"dependencies": ["a"]},
-            "c": {"dependencies": ["b"]},
-            "d": {"dependencies": ["d"]},
+            "a": {"dependencies": ["c"], "estimatedTime": 10},
+            "b": {"dependencies": ["a"], "estimatedTime": 10},
+            "c": {"dependencies": ["b"], "estimatedTime": 10},
+            "d": {"dependencies": ["d"], "estimatedTime": 10},
         },
     )
     frame = analysis.critical_path(history)
@@ -292,7 +339,7 @@ def test_where_durations_come_from(tmp_path):
     project = Project(tmp_path)
     states = [
         {"says": TODO, "seen": TODO, "open": TODO, "hint": TODO, "off": TODO},
-        {"says": DONE, "seen": ("in_progress", 50), "open": TODO, "hint": TODO, "off": ("cancelled", 0)},
+        {"says": DONE, "seen": ("in_progress", 0), "open": TODO, "hint": TODO, "off": ("cancelled", 0)},
         {"says": DONE, "seen": DONE, "open": TODO, "hint": TODO, "off": ("cancelled", 0)},
     ]
     more = {
@@ -307,7 +354,7 @@ def test_where_durations_come_from(tmp_path):
     assert rows(minutes, "item_id", "duration", "duration_source") == [
         ("hint", 45, "estimate"),
         ("off", 0, "none"),
-        ("open", 30, "median"),  # of the one cycle time that was seen
+        ("open", 21, "median"),  # of the two that are known
         ("says", 12, "actual"),
         ("seen", 30, "actual"),
     ]
@@ -315,8 +362,11 @@ def test_where_durations_come_from(tmp_path):
 
 def test_a_network_is_of_the_first_kind_that_has_dependencies(tmp_path):
     project = Project(tmp_path)
-    needs = [{"id": "api", "status": "not_started", "dependencies": ["db"]}, {"id": "db", "status": "not_started"}]
-    save(project, "09:00", {}, metadata={"components": needs, "features": [{"id": "f", "status": "not_started"}]})
+    api = {"id": "api", "status": "not_started", "dependencies": ["db"]}
+    begun = {"id": "db", "status": "in_progress"}
+    save(project, "09:00", {}, metadata={"components": [api, begun]})
+    needs = [api, {"id": "db", "status": "completed"}]
+    save(project, "10:00", {}, metadata={"components": needs, "features": [{"id": "f", "status": "not_started"}]})
     history = read_history(tmp_path)
     assert analysis.critical_path(history)["item_id"].tolist() == ["db", "api"]
     assert analysis.critical_path(history, kind="feature")["item_id"].tolist() == ["f"]
@@ -478,7 +528,7 @@ def test_a_file_that_was_written_again_is_one_checkpoint(tmp_path):
 
 def test_aging(tmp_path):
     project = Project(tmp_path)
-    save(project, "08:00", {"quick": ("in_progress", 1), "slow": ("in_progress", 1), "old": TODO, "new": TODO})
+    save(project, "08:00", {"quick": ("in_progress", 0), "slow": ("in_progress", 0), "old": TODO, "new": TODO})
     save(project, "09:00", {"quick": DONE, "slow": ("in_progress", 5), "old": ("in_progress", 1), "new": TODO})
     save(project, "11:00", {"quick": DONE, "slow": DONE, "old": ("error", 1), "new": TODO, "off": ("skipped", 0)})
     history = read_history(tmp_path)

@@ -810,3 +810,77 @@ def test_backtest_of_real_files(tmp_path: Path) -> None:
     build = simulated_build(50_006, size=20, family="real")
     h = read_history(build.write(tmp_path / "build"))
     assert backtest(h, points=4, n=100).rows.equals(backtest(build.tables(), points=4, n=100).rows)
+
+
+# -- numbers that nobody made up --------------------------------------------------------------------------------------
+
+
+def test_a_failed_build_has_no_interval_but_a_reason(tmp_path: Path) -> None:
+    write_instant(prepare(tmp_path / "p"), "failure", end=at(600).to_pydatetime())
+    h = read_history(tmp_path / "p")
+    for kind in (None, "feature", "component", "task"):
+        made = forecast(h, n=20, kind=kind)
+        assert not made.known
+        assert "failed" in made.reason
+        assert pd.isna(made.finish_low)
+
+
+def test_what_is_left_is_blocked(tmp_path: Path) -> None:
+    done = {f"item-{number}": "completed" for number in range(6)}
+    looks = [(0.0, dict.fromkeys(done, "in_progress") | {"x": "not_started", "y": "not_started"})]
+    looks += [(10.0, done | {"x": "blocked", "y": "not_started"})]
+    made = forecast(write(tmp_path / "p", looks, needs={"y": ["x"]}), n=20)
+    assert not made.known
+    assert "1 blocked" in made.reason
+    # Where y waits for nothing, it can be done.
+    assert forecast(write(tmp_path / "q", looks), n=20).known
+
+
+def test_an_interval_never_ends_before_now(tmp_path: Path) -> None:
+    h = one_by_one(tmp_path / "p", 20, 12)
+    for minute in (120, 125, 300, 5000):
+        made = forecast(h, now=at(minute), n=200)
+        assert made.known
+        assert made.now <= made.finish_low <= made.finish_median <= made.finish_high
+
+
+def test_a_recorded_duration_beats_an_observed_one(tmp_path: Path) -> None:
+    write_instant(prepare(tmp_path / "p"), "success", end=at(600).to_pydatetime(), only_checkpoints=True)
+    h = read_history(tmp_path / "p")
+    seen = known(h, h.present_ts)
+    said = h.items.query("kind == 'feature'").set_index("item_id")["actual"].dt.total_seconds()
+    assert len(seen.took) == 40
+    for item, took in zip(seen.took_item.tolist(), seen.took.tolist(), strict=True):
+        assert took == pytest.approx(said[seen.ids[item]], rel=0.01)
+    assert 2.5 < seen.workers < 3.1
+
+
+def test_a_start_that_nobody_saw_is_a_bound(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    for minute, status, progress in ((0, "not_started", 0), (60, "in_progress", 86), (70, "completed", 100)):
+        when = at(minute)
+        features = [{"id": "a", "name": "a", "status": status, "progress": progress}]
+        features.append(
+            {"id": "b", "name": "b", "status": "completed" if minute > 60 else "in_progress", "progress": 86}
+        )
+        project.checkpoint(f"checkpoint_{when:%Y%m%d_%H%M%S_%f}", features=features, timestamp=when.isoformat())
+    seen = known(read_history(tmp_path), at(80))
+    assert (seen.took_least.tolist(), seen.took_most.tolist()) == ([600.0], [4200.0])
+    # Of b nobody knows how long it was under way before the first look.
+    assert seen.over.tolist() == [4200.0]
+
+
+@pytest.mark.timeout(180)
+def test_the_interval_holds_on_the_builds_of_the_demo(tmp_path: Path) -> None:
+    held: list[bool] = []
+    for seed in range(20_000, 20_040):
+        folder = prepare(tmp_path / str(seed))
+        write_instant(folder, "success", seed, end=at(600).to_pydatetime(), only_checkpoints=True)
+        h = read_history(folder, cache=False)
+        features = h.transitions.query("kind == 'feature'")
+        begin, end = features["ts"].min(), features.loc[features["to_status"] == "completed", "ts"].max()
+        for share in (0.25, 0.5, 0.75):
+            made = forecast(h, now=begin + share * (end - begin), n=300, kind="feature")
+            held.append(bool(made.finish_low <= end <= made.finish_high))
+    # Three forecasts of each of 40 builds: some two standard errors to both sides. The benchmark has 400.
+    assert 0.68 <= np.mean(held) <= 0.92

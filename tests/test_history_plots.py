@@ -37,7 +37,7 @@ COLUMNS = {
     "burnup": ["ts", "scope", "done", "percent"],
     "timeline": [
         *("row", "item_id", "name", "kind", "group", "head", "status", "started", "ended", "running", "hours"),
-        *("critical", "words"),
+        *("open_start", "critical", "words"),
     ],
     "cycle_time": ["item_id", "name", "kind", "started", "ended", "hours", "taken", "words"],
     "forecast": ["from", "to", "share", "inside"],
@@ -57,7 +57,7 @@ def checkpoint(project: Project, number: int, ts: str, features: dict[str, Any],
     made = []
     for name, given_ in features.items():
         status, parent = given_ if isinstance(given_, tuple) else (given_, None)
-        progress = {"completed": 100, "in_progress": 50}.get(status, 0)
+        progress = 100 if status == "completed" else 0  # what has got nowhere yet was begun just now
         made.append({"id": name, "name": name.upper(), "status": status, "progress": progress, "component_id": parent})
     project.checkpoint(
         f"checkpoint_20260301_0900{number:02d}_000001", components=components or [], features=made, timestamp=ts
@@ -79,7 +79,7 @@ def small(tmp_path: Path) -> History:
 def demos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, History]:
     """What the demo's scenarios leave behind."""
     made = {}
-    for scenario in ("failure", "stall", "growth"):
+    for scenario in ("success", "failure", "stall", "growth"):
         folder = prepare(tmp_path_factory.mktemp("demo") / scenario)
         write_instant(folder, scenario, 0, end=datetime(2026, 11, 24, 17, 5, tzinfo=UTC))
         made[scenario] = read_history(folder, cache=False)
@@ -158,6 +158,40 @@ def test_timeline(small: History, backend: str) -> None:
     assert chart.data["words"].tolist() == ["1 h", "2 h"]
     assert title(chart) == "Timeline: 2 features in 3 h"
     assert notes(chart) == "1 feature not started."
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_start_that_nobody_saw_is_drawn_as_none(tmp_path: Path, backend: str) -> None:
+    project = Project(tmp_path)
+    for number, (ts, status, progress) in enumerate(
+        [(at(9), "not_started", 0), (at(11), "in_progress", 86), (at(12), "completed", 100)], 1
+    ):
+        item = {"id": "a", "name": "A", "status": status, "progress": progress}
+        project.checkpoint(f"checkpoint_20260301_0900{number:02d}_000001", features=[item], timestamp=ts)
+    chart = Plots(read_history(tmp_path, cache=False)).timeline(backend=backend)
+    check(chart, backend)
+    row = chart.data.iloc[0]
+    assert row["open_start"]
+    assert np.isnan(row["hours"])
+    assert row["words"] == "more than 1 h"
+    assert row["started"] == stamp(11)
+
+
+@pytest.mark.parametrize("scenario", ["success", "failure", "growth"])
+def test_times_of_the_demo_are_those_of_its_files(demos: dict[str, History], scenario: str) -> None:
+    """The bars, the cycle times and the durations that the files hold agree within 5 %."""
+    h = demos[scenario]
+    items = h.items.query("kind == 'feature' and status == 'completed'").set_index("item_id")
+    said = items["actual"].dt.total_seconds()
+    assert len(said) > 20
+    cycles = h.cycle_time(kind="feature").set_index("item_id")["cycle_time"].dt.total_seconds()
+    assert (cycles[said.index] / said - 1).abs().max() < 0.05
+    bars = h.plot.timeline(kind="feature").data
+    bars = bars[~bars["head"] & (bars["status"] == "completed")].set_index("item_id")
+    drawn = (bars["ended"] - bars["started"]).dt.total_seconds()
+    assert (drawn / said[drawn.index] - 1).abs().max() < 0.05
+    assert (bars["hours"] * 3600 / said[drawn.index] - 1).abs().max() < 0.05
+    assert bars["started"].min() >= h.sessions["started_at"].iloc[0]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -384,7 +418,7 @@ def many(count: int) -> Given:
             "item_id": items,
             "from_status": [None, *statuses[:2]] * count,
             "to_status": statuses * count,
-            "progress": [0.0, 50.0, 100.0] * count,
+            "progress": [0.0, 0.0, 100.0] * count,
             "checkpoint_id": None,
             "source": "checkpoint",
         }

@@ -62,6 +62,8 @@ class Simulation:
         a small number the times of a build that is played fast.
     dry
         Leave out the writes: only the times and the notes are wanted.
+    only_checkpoints
+        Leave out all writes but those of build checkpoints.
 
     Notes
     -----
@@ -70,11 +72,19 @@ class Simulation:
     """
 
     def __init__(
-        self, scenario: Scenario | str, seed: int = 0, *, start: datetime, pace: float = 1.0, dry: bool = False
+        self,
+        scenario: Scenario | str,
+        seed: int = 0,
+        *,
+        start: datetime,
+        pace: float = 1.0,
+        dry: bool = False,
+        only_checkpoints: bool = False,
     ) -> None:
         self.scenario = Scenario(scenario)
         self.clock = Clock(start, pace)
         self._dry = dry
+        self._only_checkpoints = only_checkpoints
         self._random = random.Random(f"{self.scenario}:{seed}")
         self._events: list[tuple[float, int, str, str]] = []
         self._count = 0
@@ -142,8 +152,9 @@ class Simulation:
         elif kind == "retry":
             yield from self._retry(what)
 
-    def _step(self, writes: Iterable[Write], note: str = "") -> Step:
-        return Step(self.clock.minute, () if self._dry else tuple(writes), note)
+    def _step(self, writes: Iterable[Write], note: str = "", *, checkpoint: Iterable[Write] = ()) -> Step:
+        written = () if self._dry else tuple(checkpoint if self._only_checkpoints else chain(writes, checkpoint))
+        return Step(self.clock.minute, written, note)
 
     def _move(self) -> None:
         """Let the features under way progress by the time gone within their present task."""
@@ -281,7 +292,7 @@ class Simulation:
         self._move()
         world = copy.deepcopy(self.world) if not self._rolled_back else self.world
         self._saved.append((self.world.share_done(), world))
-        return self._step(chain(writes, self._render.checkpoint(phase, note, by)), note)
+        return self._step(writes, note, checkpoint=self._render.checkpoint(phase, note, by))
 
     # -- failure --------------------------------------------------------------------------------------------------
 
@@ -332,7 +343,8 @@ class Simulation:
         yield self._step(self._render.rollback_decided(target), "Load test finds double bookings: rolling back")
         for index in range(target, len(self._saved)):
             self.clock.minute += 0.12
-            yield self._step(self._render.checkpoint_status(index, "active" if index == target else "rolled_back"))
+            status = "active" if index == target else "rolled_back"
+            yield self._step((), checkpoint=self._render.checkpoint_status(index, status))
         self.world = copy.deepcopy(self._saved[target][1])
         del self._saved[target + 1 :]
         self._jobs.clear()

@@ -169,7 +169,12 @@ def length(scenario: Scenario | str, seed: int) -> float:
 
 
 def write_instant(
-    folder: Path, scenario: Scenario | str = Scenario.SUCCESS, seed: int = 0, *, end: datetime | None = None
+    folder: Path,
+    scenario: Scenario | str = Scenario.SUCCESS,
+    seed: int = 0,
+    *,
+    end: datetime | None = None,
+    only_checkpoints: bool = False,
 ) -> int:
     """Write a whole build at once, as it stands at its end, with the times of a build of several hours.
 
@@ -181,6 +186,8 @@ def write_instant(
         Which build.
     end
         When the build ended, aware; by default a few minutes ago.
+    only_checkpoints
+        Write the build checkpoints and nothing else, which takes a fraction of the time.
 
     Returns
     -------
@@ -189,7 +196,7 @@ def write_instant(
     """
     finish = end or datetime.now(UTC) - ENDED_AGO
     start = finish - timedelta(minutes=length(scenario, seed))
-    simulation = Simulation(scenario, seed, start=start)
+    simulation = Simulation(scenario, seed, start=start, only_checkpoints=only_checkpoints)
     files: dict[str, tuple[list[Write], datetime]] = {}
     for step in simulation.steps():
         for write in step.writes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from ._core import KINDS, Given, Tables
 from .change import churn, lineage, regressions
 from .compare import diff
-from .flow import burnup, cumulative_flow, cycle_time, time_in_status
+from .flow import burnup, cumulative_flow, cycle_time, spans_of_work, time_in_status
 from .graph import critical_path, slack
 from .health import aging, flakiness, stalls
 from .rates import throughput, velocity
@@ -37,6 +37,7 @@ __all__ = [
     "lineage",
     "regressions",
     "slack",
+    "spans_of_work",
     "stalls",
     "throughput",
     "time_in_status",

@@ -27,6 +27,7 @@ _pd: Any = pd  # pandas does not type these functions in full
 HOUR: Final = 3_600_000_000  # microseconds
 MOST_BINS: Final = 2_000_000
 ABSENT: Final = -1  # the status of what is not there
+WAITING: Final = STATUSES.index(Status.NOT_STARTED)
 RUNNING: Final = STATUSES.index(Status.IN_PROGRESS)
 DONE: Final = STATUSES.index(Status.COMPLETED)
 FAILED: Final = STATUSES.index(Status.ERROR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,24 +15,30 @@ from ._core import (
     OVER,
     RUNNING,
     UNCOUNTED,
+    WAITING,
     Tables,
     check_bins,
+    codes_in,
+    durations_in,
     floats,
     ints,
     lengths,
+    micros_in,
     result,
     share,
     step_of,
     text,
+    texts_in,
     times,
 )
-from ._moves import Moves, moves_of, spans
+from ._moves import Moves, by_item, moves_of, spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["burnup", "cumulative_flow", "cycle_time", "stations", "time_in_status"]
+__all__ = ["burnup", "cumulative_flow", "cycle_time", "spans_of_work", "time_in_status", "work_of"]
 
+SOURCES: Final = ["bound", "recorded", "seen"]
 _QUANTILES: Final = {"p50": 0.50, "p85": 0.85, "p95": 0.95}
 
 
@@ -126,20 +133,24 @@ def cycle_time(t: Tables, *, kind: str | None = None, session_id: str | None = N
     Returns
     -------
     pandas.DataFrame
-        One row per item, by project, kind and id: ``session_id, kind, item_id``; ``started``, when it was first in
-        progress; ``ended``, when it was completed last; ``cycle_time`` = ended - started; ``lead_time`` = ended - the
-        time at which it was first seen; ``wait`` = started - the time at which it was first seen. NaT where nobody saw
-        it: of an item that was completed when first seen there is only ``ended``.
+        One row per item, by project, kind and id: ``session_id, kind, item_id``; ``started``, when the work began;
+        ``ended``, when it was completed last; ``cycle_time``; ``lead_time`` = ended - the time at which it was first
+        seen; ``wait`` = started - the time at which it was first seen; ``at_least`` and ``source``. NaT where nobody
+        knows: of an item that was completed when first seen there is only ``ended``.
+
+        ``source`` says where the cycle time is from. ``recorded``: the build's own record of how long it took, which
+        beats what was seen; ``started`` is so long before ``ended``, and never before the build began. ``seen``: ended
+        - the time at which it was first in progress. ``bound``: it had got somewhere when it was first seen in
+        progress, so its start is not known; it took at least ``at_least``, and has no ``cycle_time``. NA: nothing.
 
         ``attrs["quantiles"]`` holds ``p50``, ``p85`` and ``p95`` of ``cycle_time`` and ``lead_time`` in seconds, or
         None if there are none.
     """
     moves = moves_of(t, kind=kind, session_id=session_id)
-    seen, started, ended = stations(moves)
-    at = np.flatnonzero(ended != NONE)
-    seen, started, ended = seen[at], started[at], ended[at]
+    work = work_of(t, moves)
+    at = np.flatnonzero(work.ended != NONE)
+    seen, started, ended, cycle = work.seen[at], work.started[at], work.ended[at], work.cycle[at]
     watched = seen < ended  # its life began before it was completed
-    cycle = np.where(started != NONE, ended - started, NONE)
     lead = np.where(watched, ended - seen, NONE)
     quantiles = {name: _quantiles(values) for name, values in (("cycle_time", cycle), ("lead_time", lead))}
     return result(
@@ -149,25 +160,112 @@ def cycle_time(t: Tables, *, kind: str | None = None, session_id: str | None = N
             "ended": times(ended),
             "cycle_time": lengths(cycle),
             "lead_time": lengths(lead),
-            "wait": lengths(np.where(started != NONE, started - seen, NONE)),
+            "wait": lengths(np.where(started != NONE, np.maximum(started - seen, 0), NONE)),
+            "at_least": lengths(np.where(work.bound[at], ended - work.first[at], NONE)),
+            "source": text(work.source[at], SOURCES),
         },
         t,
         quantiles=quantiles,
     )
 
 
-def stations(moves: Moves) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """When each item was first seen, first in progress, and completed last if it is completed now; `NONE`: never."""
+def spans_of_work(t: Tables, *, kind: str | None = None, session_id: str | None = None) -> pd.DataFrame:
+    """When the work on each item was, finished or not.
+
+    Parameters
+    ----------
+    t, kind, session_id
+        As of `burnup`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per item, by project, kind and id: ``session_id, kind, item_id``; ``started``, when the work began, NaT
+        if nobody knows; ``first``, when it was first seen in progress; ``ended``, when it was completed last, NaT if it
+        is not completed now; ``source``, as of `cycle_time`, of those that are.
+    """
+    moves = moves_of(t, kind=kind, session_id=session_id)
+    work = work_of(t, moves)
+    return result(
+        {
+            **moves.identity(moves.starts),
+            "started": times(work.started),
+            "first": times(work.first),
+            "ended": times(work.ended),
+            "source": text(work.source, SOURCES),
+        },
+        t,
+    )
+
+
+@dataclass(slots=True)
+class Work:
+    """When the work on each item was, in microseconds; `NONE`: never, or nobody knows."""
+
+    seen: NDArray[Any]  # when the item was first seen
+    first: NDArray[Any]  # when it was first seen in progress
+    started: NDArray[Any]  # when the work began, if that is known
+    ended: NDArray[Any]  # when it was completed last, if it is completed now
+    cycle: NDArray[Any]  # how long it took, if it is completed now and that is known
+    bound: NDArray[Any]  # bool: it began before `first`, and nobody knows when
+    source: NDArray[Any]  # place in `SOURCES`; -1: none
+
+
+def work_of(t: Tables, moves: Moves) -> Work:
+    """When the work on each item began and ended, and who says so.
+
+    What the build recorded beats what was seen. A start is seen where an item goes from nothing done to in progress;
+    one that has got somewhere when it is first seen in progress began before, and nobody knows when.
+    """
+    seen, first, ended, bound = _seen(t, moves)
+    recorded = by_item(t, moves, durations_in(t.items["actual"]), NONE)
+    believed = (recorded > 0) & (ended != NONE)
+    began = _began(t, moves)[moves.session[moves.starts]]
+    started = np.where(bound, NONE, first)
+    started = np.where(believed, np.minimum(np.maximum(ended - recorded, began), ended), started)
+    known = (ended != NONE) & (started != NONE)
+    cycle = np.where(believed, recorded, np.where(known, ended - started, NONE))
+    bound &= ~believed
+    source = np.select([believed, bound & (ended != NONE), known], [1, 0, 2], -1)
+    return Work(seen, first, started, ended, cycle, bound, source)
+
+
+def _began(t: Tables, moves: Moves) -> NDArray[Any]:
+    """When each project began: its own word, and nothing seen of it is before."""
+    began = np.full(len(moves.sessions), np.iinfo(np.int64).max)
+    np.minimum.at(began, moves.session, moves.ts)
+    for column in {"started_at", "first_ts"} & set(t.sessions.columns):
+        for name, moment in zip(texts_in(t.sessions["session_id"]), micros_in(t.sessions[column]), strict=True):
+            if name in moves.sessions and moment != NONE:
+                at = moves.sessions.index(name)
+                began[at] = min(began[at], int(moment))
+    return began
+
+
+def _seen(t: Tables, moves: Moves) -> tuple[NDArray[Any], ...]:
+    """When each item was first seen, first in progress, completed last if it is completed now; whether it began before.
+
+    `NONE`: never.
+    """
     count = len(moves.starts)
     seen = moves.ts[moves.first]
     running = np.flatnonzero((moves.after == RUNNING) & (moves.before != RUNNING))[::-1]
     started = np.full(count, NONE)
     started[moves.key[running]] = moves.ts[running]  # the first is written last, and stays
+    frame: Any = t.transitions
+    told = np.zeros(len(moves), dtype=bool)
+    if "source" in frame.columns:
+        codes, names = codes_in(frame["source"])
+        told = np.isin(codes, [at for at, name in enumerate(names) if name in {"times", "rollback"}])[moves.row]
+    late = (moves.progress > 0) & ~told & np.isin(moves.before, [ABSENT, WAITING])
+    bound = np.zeros(count, dtype=bool)
+    bound[moves.key[running]] = late[running]
     won = np.flatnonzero((moves.after == DONE) & (moves.before != DONE))
     ended = np.full(count, NONE)
     ended[moves.key[won]] = moves.ts[won]
     ended[moves.after[moves.last] != DONE] = NONE
-    return seen, np.where((ended != NONE) & (started > ended), NONE, started), ended
+    started = np.where((ended != NONE) & (started > ended), NONE, started)
+    return seen, started, ended, bound & (started != NONE)
 
 
 def time_in_status(t: Tables, *, kind: str | None = None, session_id: str | None = None) -> pd.DataFrame:

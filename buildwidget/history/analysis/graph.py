@@ -12,7 +12,6 @@ import pandas as pd
 from .._columns import NONE, of
 from ._core import (
     DONE,
-    HOUR,
     KINDS,
     UNCOUNTED,
     Tables,
@@ -26,9 +25,11 @@ from ._core import (
     texts_in,
 )
 from ._moves import item_keys, moves_of
-from .flow import stations
+from .flow import work_of
 
 __all__ = ["critical_path", "slack"]
+
+_UNKNOWN: Final = "unknown"
 
 _Key = tuple[str, str, str]  # project, kind, id
 _TEXTS: Final = ("session_id", "kind", "item_id")
@@ -83,9 +84,11 @@ def slack(t: Tables, *, kind: str | None = None, session_id: str | None = None) 
         the project; ``slack``; ``critical``.
 
         ``duration_source`` is ``actual`` (it is completed, and says how long it took, or was seen to take its cycle
-        time), else ``estimate`` (its own), else ``median`` (of the cycle times of its kind in the project), else
-        ``default``: 1 hour. What is skipped or cancelled takes no time: ``none``.
+        time), else ``estimate`` (its own), else ``median`` (of the cycle times of its kind in the project, or of the
+        estimates if there are none). What is skipped or cancelled takes no time: ``none``. In a project of which no
+        duration is known at all it is ``unknown``, and so are all times: NaT; nothing is ``critical`` then.
 
+        ``attrs["reason"]`` names such projects, or is empty.
         ``attrs["cycles"]`` lists dependencies that were left out: ``[session_id, item_id, depends_on]``.
 
     References
@@ -95,7 +98,7 @@ def slack(t: Tables, *, kind: str | None = None, session_id: str | None = None) 
     """
     networks, cycles = _networks(t, kind, session_id)
     nodes = [node for network in networks for node in sorted(network, key=lambda node: (node.start, node.key))]
-    return _frame(nodes, cycles, t)
+    return _frame(nodes, cycles, t, _reason(networks))
 
 
 def critical_path(t: Tables, *, kind: str | None = None, session_id: str | None = None) -> pd.DataFrame:
@@ -112,10 +115,27 @@ def critical_path(t: Tables, *, kind: str | None = None, session_id: str | None 
     Returns
     -------
     pandas.DataFrame
-        The rows of `slack` that are on the chain, by project, from its first item to its last.
+        The rows of `slack` that are on the chain, by project, from its first item to its last. A project of which no
+        duration is known has no critical path, and no rows: ``attrs["reason"]`` says so.
     """
     networks, cycles = _networks(t, kind, session_id)
-    return _frame([node for network in networks for node in _longest(network)], cycles, t)
+    known = [network for network in networks if not _without_durations(network)]
+    return _frame([node for network in known for node in _longest(network)], cycles, t, _reason(networks))
+
+
+def _without_durations(network: list[_Node]) -> bool:
+    return any(node.source == _UNKNOWN for node in network)
+
+
+def _reason(networks: list[list[_Node]]) -> str:
+    """Which projects have no times, and why; an empty text if all have."""
+    names = sorted(network[0].key[0] for network in networks if _without_durations(network))
+    if not names:
+        return ""
+    return (
+        f"no duration is known in {', '.join(map(repr, names))}: no item has an estimate, a record of how long it took "
+        "or a cycle time that was seen, so there is no critical path"
+    )
 
 
 def _longest(network: list[_Node]) -> list[_Node]:
@@ -129,11 +149,12 @@ def _longest(network: list[_Node]) -> list[_Node]:
     return chain[::-1]
 
 
-def _frame(nodes: list[_Node], cycles: list[list[str]], t: Tables) -> pd.DataFrame:
+def _frame(nodes: list[_Node], cycles: list[list[str]], t: Tables, reason: str) -> pd.DataFrame:
+    unknown = np.array([node.source == _UNKNOWN for node in nodes], dtype=bool)
     columns = {name: of("text", [node.key[at] for node in nodes]) for at, name in enumerate(_TEXTS)}
     columns["status"] = status(np.array([node.status for node in nodes], dtype=np.int8))
     times = {
-        name: of("duration", values)
+        name: of("duration", np.where(unknown, NONE, np.array(values, dtype=np.int64)).tolist())
         for name, values in {
             "duration": [node.duration for node in nodes],
             "earliest_start": [node.start for node in nodes],
@@ -146,8 +167,8 @@ def _frame(nodes: list[_Node], cycles: list[list[str]], t: Tables) -> pd.DataFra
     columns["duration"] = times.pop("duration")
     columns["duration_source"] = of("text", [node.source for node in nodes])
     columns.update(times)
-    columns["critical"] = bools(np.array([node.slack == 0 for node in nodes], dtype=bool))
-    return result(columns, t, cycles=cycles)
+    columns["critical"] = bools(np.array([node.slack == 0 for node in nodes], dtype=bool) & ~unknown)
+    return result(columns, t, cycles=cycles, reason=reason)
 
 
 # -- the network ------------------------------------------------------------------------------------------------------
@@ -194,15 +215,18 @@ def _nodes(t: Tables) -> list[_Node]:
     """All items, with how long each takes."""
     items: Any = t.items
     moves = moves_of(t, kind=None, session_id=None, every=True)
-    _, started, ended = stations(moves)
+    work = work_of(t, moves)
     cycles: dict[_Key, int] = {}
     of_kind: dict[tuple[str, str], list[int]] = defaultdict(list)
-    spent = np.where((started != NONE) & (ended != NONE), ended - started, NONE)
-    for key, cycle in zip(moves.owners(), spent.tolist(), strict=True):
+    for key, cycle in zip(moves.owners(), work.cycle.tolist(), strict=True):
         if cycle != NONE:
             cycles[key] = cycle
             of_kind[key[:2]].append(cycle)
-    medians = {key: round(float(np.median(found))) for key, found in of_kind.items()}
+    estimates: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for given, estimate in zip(item_keys(items), durations_in(items["estimated"]).tolist(), strict=True):
+        if estimate >= 0:
+            estimates[given[0] or "", given[1] or ""].append(estimate)
+    medians = {key: round(float(np.median(found))) for key, found in (estimates | of_kind).items()}
     nodes: list[_Node] = []
     for given, state, actual, estimate in zip(
         item_keys(items),
@@ -225,7 +249,7 @@ def _duration(state: int, actual: int, cycle: int, estimate: int, median: int) -
         return (actual if actual >= 0 else cycle), "actual"
     if estimate >= 0:
         return estimate, "estimate"
-    return (median, "median") if median >= 0 else (HOUR, "default")
+    return (median, "median") if median >= 0 else (0, _UNKNOWN)
 
 
 def _in_order(nodes: list[_Node], cycles: list[list[str]]) -> list[_Node]:

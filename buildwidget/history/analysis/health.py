@@ -37,7 +37,7 @@ from ._core import (
     times,
 )
 from ._moves import Moves, by_item, moves_of, present_of
-from .flow import stations
+from .flow import work_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,18 +65,18 @@ def aging(t: Tables, *, now: Any = None, kind: str | None = None, session_id: st
     -------
     pandas.DataFrame
         One row per item, by ``age``, project, kind and id, those that were never in progress last: ``session_id, kind,
-        item_id, status``; ``started``, when it was first in progress; ``age`` = now - started; ``percentile``, how many
-        of 100 finished items of its kind in its project took no longer (NA if there are none); ``idle`` = now - the
-        time of its last change.
+        item_id, status``; ``started``, when it was first seen in progress; ``age`` = now - started, or more;
+        ``percentile``, how many of 100 finished items of its kind in its project took no longer (NA if there are
+        none); ``idle`` = now - the time of its last change.
 
     References
     ----------
     D. S. Vacanti, *Actionable Agile Metrics for Predictability*, 2015 (work item age).
     """
     moves = moves_of(t, kind=kind, session_id=session_id)
-    _, started, ended = stations(moves)
+    work = work_of(t, moves)
     at, ends = moves.starts, moves.ends
-    cycle = np.where((ended != NONE) & (started != NONE), ended - started, NONE)
+    started, cycle = np.where(work.ended != NONE, work.started, work.first), work.cycle
     moment = moves.present(t)[moves.session[at]]
     if now is not None:
         moment = np.full(len(at), moment_of(now, "now"))
@@ -127,7 +127,8 @@ def flakiness(t: Tables, *, session_id: str | None = None) -> pd.DataFrame:
         One row per component: ``session_id, component_id, observations, passes``; ``flips``, how often an observation
         differs from the one before; ``flip_rate`` = flips / (observations - 1); ``pass_share`` = passes / observations,
         with the interval ``low`` to ``high``; ``oscillations``, how often the component or a feature of it went from
-        error to in progress or back. By ``flips + oscillations``, the largest first, and by project and id.
+        error to in progress or back; what one checkpoint shows of several of them is one. By ``flips + oscillations``,
+        the largest first, and by project and id.
 
     References
     ----------
@@ -199,19 +200,25 @@ def _oscillations(t: Tables) -> dict[tuple[str, str], int]:
     wavers = ((moves.before == FAILED) & (moves.after == RUNNING)) | (
         (moves.before == RUNNING) & (moves.after == FAILED)
     )
-    counts: list[int] = np.bincount(moves.key[wavers], minlength=len(moves.starts)).tolist()
+    # A component that fails because its feature does fails once.
+    times_of: dict[int, set[tuple[int, bool]]] = {}
+    rows = np.flatnonzero(wavers)
+    for key, when, failed in zip(
+        moves.key[rows].tolist(), moves.ts[rows].tolist(), (moves.after[rows] == FAILED).tolist(), strict=True
+    ):
+        times_of.setdefault(key, set()).add((when, failed))
     codes, parents = codes_in(t.items["parent_id"])
     places: list[int] = by_item(t, moves, codes, -1).tolist()
-    found: dict[tuple[str, str], int] = {}
-    for (session, kind, item), place, count in zip(moves.owners(), places, counts, strict=True):
+    found: dict[tuple[str, str], set[tuple[int, bool]]] = {}
+    for number, ((session, kind, item), place) in enumerate(zip(moves.owners(), places, strict=True)):
         if kind == "component":
             key = (session, item)
         elif kind == "feature" and place >= 0:
             key = (session, parents[place])
         else:
             continue
-        found[key] = found.get(key, 0) + count
-    return found
+        found.setdefault(key, set()).update(times_of.get(number, ()))
+    return {key: len(wavered) for key, wavered in found.items()}
 
 
 # -- when nothing happened --------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ class Known:
     lags: Array  # how long after its last feature a component was completed, of those of which that was seen
     pending: dict[int, Array]  # such a component: the items that wait for it alone, its features being done ...
     pending_age: dict[int, float]  # ... and how long they have been
+    failed_build: bool  # the whole build has failed, and nothing has happened since
     looked: int  # the newest time at which anything was seen to change, in microseconds since 1970
     took: Array  # durations of attempts
     took_least: Array  # their bounds, where nobody saw the start
@@ -90,6 +91,7 @@ class Source:
     own: list[tuple[str, str]]  # (before, after)
     of_components: list[tuple[str, str]]  # the same, of components
     component_done: dict[str, int]  # when a component was completed the first time
+    failed: int  # the newest time known of a build that has failed; NEVER if it has not
 
     @classmethod
     def of(cls, t: Any, session_id: str, kind: str) -> Self:
@@ -127,6 +129,7 @@ class Source:
             parent=dict(zip(ids, parents, strict=True)),
             own=_pairs(t.dependencies, session_id, kind),
             of_components=_pairs(t.dependencies, session_id, "component") if kind == "feature" else [],
+            failed=_failed(t.sessions, session_id),
             component_done=_completions(t.transitions, session_id) if kind == "feature" else {},
         )
 
@@ -167,6 +170,7 @@ class Source:
             lags=gates.lags,
             pending=gates.pending,
             pending_age=gates.pending_age,
+            failed_build=now >= self.failed,
             looked=looked,
             took=attempts.took,
             took_least=attempts.took_least,
@@ -315,6 +319,16 @@ def _pairs(frame: Any, session_id: str, kind: str) -> list[tuple[str, str]]:
     """(what comes before, what after) of the edges of a kind."""
     frame = frame.loc[_here(frame, session_id, kind)]
     return [(str(one), str(two)) for one, two in zip(frame["depends_on"], frame["item_id"], strict=True)]
+
+
+def _failed(frame: Any, session_id: str) -> int:
+    """The newest time known of a build that has failed; NEVER if it has not."""
+    if "status" not in frame.columns:
+        return NEVER
+    frame = frame.loc[np.asarray((frame["session_id"] == session_id).fillna(value=False), dtype=bool)]
+    if not (frame["status"] == "failed").fillna(value=False).any():
+        return NEVER
+    return int(_micros(_pd.DatetimeIndex(_pd.to_datetime(frame["last_ts"], utc=True)))[0])
 
 
 def _looks(frame: Any, session_id: str, kind: str) -> Array:

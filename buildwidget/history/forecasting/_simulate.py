@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ._attempts import SECOND
+from ._attempts import SECOND, STATUSES
 from ._durations import Durations, posterior, told_of
 from ._known import ENOUGH, Known
 from ._schedule import Work, finish_times
@@ -36,6 +36,8 @@ def too_little(known: Known, kind: str) -> str:
         return f"no {what} are known at that time"
     if not known.open.any():
         return f"nothing is left: all {int(known.present.sum())} {what} are done"
+    if reason := _stuck(known, what):
+        return reason
     seen = len(known.took)
     if seen >= ENOUGH and known.took.max() > 0:
         return ""
@@ -134,6 +136,30 @@ def seconds_left(
     )
     # Nights and other pauses: as much of the time to come as of the time so far.
     return finish_times(work) * slower / max(1.0 - known.idle, 0.05)
+
+
+def _stuck(known: Known, what: str) -> str:
+    """Why what is left cannot go on by itself; an empty text if something of it can.
+
+    What is in error waits for somebody to mend it, what is blocked for somebody to unblock it, and what depends on
+    either waits as well. When that will be nobody can know from how the build went so far.
+    """
+    words = np.array(STATUSES, dtype=object)[known.status]
+    failed, blocked = (known.open & (words == word) for word in ("error", "blocked"))
+    held = failed | blocked
+    if not held.any() and not known.failed_build:
+        return ""
+    before, after = known.before, known.after
+    while (more := known.open[after] & held[before] & ~held[after] & ~known.running[after]).any():
+        held[after[more]] = True
+    stuck = [(int(which.sum()), word) for which, word in ((failed, "in error"), (blocked, "blocked"))]
+    said = " and ".join(f"{count} {word}" for count, word in stuck if count)
+    left = f"{int(known.open.sum())} {what} are left" + (f", {said}" if said else "")
+    if known.failed_build:
+        return f"the build has failed, and nothing is in progress: {left}; a forecast can be made when it goes on"
+    if (known.open & ~held).any():
+        return ""
+    return f"nothing of what is left can go on by itself: {left}; a forecast can be made when the build goes on"
 
 
 class _Extras:

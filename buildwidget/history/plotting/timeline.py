@@ -84,7 +84,6 @@ def _begun(t: Tables, chosen: Chosen, kind: str) -> Frame:
     after = moves["to_status"].astype(object)
     moves = moves[after.ne(moves["from_status"].astype(object)) & after.notna()]
     ids, after = moves["item_id"].astype(object), moves["to_status"].astype(object)
-    first: Any = moves["ts"][after == "in_progress"].groupby(ids).min()
     last: Any = moves["ts"].groupby(ids).max()
     names: Any = items["item_id"].astype(object).reset_index(drop=True)
     found: Any = _pd.DataFrame(
@@ -97,14 +96,20 @@ def _begun(t: Tables, chosen: Chosen, kind: str) -> Frame:
         }
     )
     found["ended"] = _times(names, last)
-    found["started"] = _times(names, first)
     over = found["status"].isin(_ENDED)
-    for said in (items["started_at"].reset_index(drop=True), found["ended"] - items["actual"].reset_index(drop=True)):
-        found["started"] = found["started"].fillna(said.astype(TIME).where(said.isna() | (said <= found["ended"])))
-    # Of the others nobody saw a start: a mark at their end.
-    seen = found["started"].notna()
-    found["started"] = found["started"].where(seen | ~found["status"].isin(["completed", "error"]), found["ended"])
-    found["ended"] = found["ended"].where(over, t.present_ts)
+    worked: Any = analysis.spans_of_work(t, kind=kind, session_id=chosen.session)
+    worked = worked.set_index("item_id")
+    ended = _times(names, worked["ended"])
+    found["ended"] = ended.where(ended.notna(), found["ended"]).where(over, t.present_ts)
+    found["started"] = _times(names, worked["started"])
+    # A start that nobody saw is no start: the bar is open on its left, and begins where it was first seen.
+    first = _times(names, worked["first"])
+    found["open_start"] = found["started"].isna() & first.notna()
+    found["started"] = found["started"].fillna(first.where(first <= found["ended"]))
+    seen = found["started"].notna() & ~found["open_start"]
+    # Of the others nobody saw anything but their end: a mark there.
+    unseen = found["started"].isna() & found["status"].isin(["completed", "error"])
+    found["started"] = found["started"].where(~unseen, found["ended"])
     found["running"] = ~over
     found["begun"] = found["started"].notna() & ~found["status"].isin(_NOT_BEGUN)
     found["hours"] = ((found["ended"] - found["started"]).dt.total_seconds() / 3600).where(seen)
@@ -121,7 +126,11 @@ def _times(names: Any, known: Any) -> Any:
 
 def _most_relevant(items: Frame) -> Frame:
     rank = _pd.DataFrame(
-        {"calm": ~items["status"].isin(_URGENT), "slack": ~items["critical"], "short": -items["hours"]}
+        {
+            "calm": ~items["status"].isin(_URGENT),
+            "slack": ~items["critical"],
+            "short": items["started"] - items["ended"],
+        }
     )
     kept = rank.sort_values(["calm", "slack", "short"], kind="stable").index[:MOST_BARS]
     return items.loc[kept.sort_values()].reset_index(drop=True)
@@ -149,7 +158,9 @@ def _in_rows(view: Timeline, items: Frame, heads: dict[str, Any]) -> Frame:
         bars.append(rows.assign(row=len(view.rows) + np.arange(len(rows)), head=False))
         view.rows += rows["name"].tolist()
     made = _pd.concat(bars, ignore_index=True) if bars else items.assign(row=0, head=False)
-    types = dict.fromkeys(("running", "critical", "head"), "bool") | dict.fromkeys(("started", "ended"), TIME)
+    types = dict.fromkeys(("running", "critical", "head", "open_start"), "bool") | dict.fromkeys(
+        ("started", "ended"), TIME
+    )
     made = made.astype({**types, "row": "int64", "hours": "float64"})
     made["group"] = made["group"].astype(object).fillna("")
     made["words"] = [
@@ -157,12 +168,20 @@ def _in_rows(view: Timeline, items: Frame, heads: dict[str, Any]) -> Frame:
             part
             for part in (
                 "" if status == "completed" else STATUS_WORDS[status],
+                f"more than {duration_words(least * 3600)}" if open_start else "",
                 "" if np.isnan(hours) else duration_words(hours * 3600),
             )
             if part
         )
-        for status, hours in zip(made["status"], made["hours"], strict=True)
+        for status, hours, least, open_start in zip(
+            made["status"],
+            made["hours"],
+            (made["ended"] - made["started"]).dt.total_seconds() / 3600,
+            made["open_start"],
+            strict=True,
+        )
     ]
     texts = ("item_id", "name", "kind", "group", "status", "words")
     columns = ["row", "item_id", "name", "kind", "group", "head", "status", "started", "ended", "running", "hours"]
+    columns.append("open_start")
     return made.astype(dict.fromkeys(texts, "str"))[[*columns, "critical", "words"]]

@@ -119,7 +119,8 @@ class Flow(View):
 @dataclass(slots=True)
 class Timeline(View):
     """``data``: one row per bar, from above, with its item's name, kind, status, times and hours; the group it is in;
-    ``head``, whether it is the bar of a group; ``critical``, whether it is on the critical path.
+    ``head``, whether it is the bar of a group; ``critical``, whether it is on the critical path; ``open_start``,
+    whether it began before the bar does, nobody knows when: then it has no ``hours``.
     """
 
     noun: str = "item"
@@ -331,7 +332,7 @@ def cycle_time(t: Tables, *, kind: str | None, session_id: str | None) -> CycleT
         )
         data = _fewer(data)
     if unseen:
-        view.notes.append(f"{count_of(unseen, chosen.kind)} without a known start not shown.")
+        view.notes.append(f"{count_of(unseen, chosen.kind)} whose start nobody saw not shown.")
     view.data = data
     return view
 
@@ -362,7 +363,10 @@ def forecast(t: Tables, *, kind: str | None, session_id: str | None, **options: 
     found = forecasting.forecast(t, kind=kind, session_id=chosen.session, **options)
     if not found.known:
         nothing_left = found.reason.startswith("nothing is left")
-        view.title = "Forecast: nothing is left to do" if nothing_left else "Forecast: too little to say"
+        stuck = found.reason.startswith(("the build has failed", "nothing of what is left"))
+        view.title = "Forecast: too little to say"
+        if nothing_left or stuck:
+            view.title = "Forecast: nothing is left to do" if nothing_left else "Forecast: it cannot go on by itself"
         view.empty = f"{found.reason[:1].upper()}{found.reason[1:].rstrip('.')}."
         return view
     view.low, view.median, view.high = low, median, high = found.finish_low, found.finish_median, found.finish_high
