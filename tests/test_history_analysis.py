@@ -366,7 +366,12 @@ def test_a_network_is_of_the_first_kind_that_has_dependencies(tmp_path):
     begun = {"id": "db", "status": "in_progress"}
     save(project, "09:00", {}, metadata={"components": [api, begun]})
     needs = [api, {"id": "db", "status": "completed"}]
-    save(project, "10:00", {}, metadata={"components": needs, "features": [{"id": "f", "status": "not_started"}]})
+    save(
+        project,
+        "10:00",
+        {},
+        metadata={"components": needs, "features": [{"id": "f", "status": "not_started", "estimatedTime": 9}]},
+    )
     history = read_history(tmp_path)
     assert analysis.critical_path(history)["item_id"].tolist() == ["db", "api"]
     assert analysis.critical_path(history, kind="feature")["item_id"].tolist() == ["f"]
