@@ -5,8 +5,10 @@ The rules
 - A file is compared with *its own* last contribution. Reading it again with the same content changes nothing.
 - Components, and features, come from the newest checkpoint (time, then id) that is not rolled back and holds any; an
   empty list never removes. ``features.json`` and other files add to them.
-- The same kind and id in several files: the newest wins, field by field. Ties go to the checkpoint, then
-  ``features.json``, then the orchestration state. A field that is None, empty or unknown was not said.
+- The same kind and id in several files: the newest wins, field by field. A checkpoint is as old as it says; any other
+  file as old as its modification time, unless the whole folder is a copy (all files are newer than what they say).
+  Ties go to the checkpoint, then ``features.json``, then the orchestration state. A field that is None, empty or
+  unknown was not said.
 - An item is removed when no source holds it any more.
 - What a program publishes is newer than all files, and stands until a file changes what it said of the item: then what
   changed in the file counts. Reading a file again changes nothing. An item that only publications know stays.
@@ -20,7 +22,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +31,7 @@ from . import progress as pg
 from .errors import PublishError
 from .file_warnings import FileWarnings
 from .formats.record import Record, Shape, Tally
+from .formats.values import SKEW
 from .model import (
     BuildStatus,
     BuildWarning,
@@ -41,6 +44,7 @@ from .model import (
     Runtime,
     Session,
     Status,
+    TsSource,
 )
 from .publish import ItemNews
 from .state import CHECKPOINT_WINDOW, KINDS, Delta, checkpoint_key
@@ -53,6 +57,8 @@ _RANK: Final = {Shape.CHECKPOINT: 3, Shape.FEATURES: 2, Shape.ORCHESTRATION: 1}
 _UNSAID: Final[tuple[Any, ...]] = (None, "", [], {}, Status.UNKNOWN)
 _PUBLISHED: Final = "*published"  # the source that publications are
 _MAX_PUBLISHED: Final = 10_000  # items that only publications know
+_WRITTEN_ONCE: Final = (Shape.CHECKPOINT, Shape.RUNTIME)  # a rollback rewrites them; they stay as old as they say
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TOGETHER: Final = ("status", "status_raw", "progress")  # one source decides all three
 
 
@@ -85,6 +91,8 @@ class Merge:
         self._checkpoints: list[tuple[datetime, str, str]] = []  # all that are not rolled back
         self._versions: Counter[str] = Counter()
         self._files: Counter[str] = Counter()
+        self._in_time = self._later = 0  # files written when they say so, and later
+        self._copied = False
         self._warnings = FileWarnings()
         self._had_runtime = False
         self._amended: set[_Key] = set()  # published items that a file knows too: they end with its word
@@ -118,8 +126,10 @@ class Merge:
             else:
                 self._shape[path] = said.shape
                 self._records[said.shape][path] = said
-            if said == old:
+            if said == old or (said and old and msgspec.structs.replace(said, written=old.written) == old):
                 continue
+            self._count_written(old, -1)
+            self._count_written(said, 1)
             rebuilt = True
             self._published_progress = None
             if said is not None and said.runtime:
@@ -128,6 +138,7 @@ class Merge:
             self._contribute(path, said, touched)
             self._warnings.replace(path, said, delta)
         if rebuilt:
+            self._see_whether_copied(touched)
             self._choose(touched)
         for key in sorted(touched):
             self._resolve(key, delta)
@@ -233,6 +244,32 @@ class Merge:
                     if self._files[name] <= 0:
                         del self._files[name]
 
+    def _count_written(self, record: Record | None, by: int) -> None:
+        """Count a file that states a time with those written then, or with those written later."""
+        if record is None or record.written is None or record.ts_source is TsSource.MTIME:
+            return
+        if record.written - record.time <= SKEW:
+            self._in_time += by
+        else:
+            self._later += by
+
+    def _see_whether_copied(self, touched: set[_Key]) -> None:
+        """A folder is a copy if all its files are newer than what they say: then their own times say nothing."""
+        copied = bool(self._later) and not self._in_time
+        if copied == self._copied:
+            return
+        self._copied = copied
+        for shape, records in self._records.items():
+            if shape is not Shape.CHECKPOINT:
+                for path, record in records.items():
+                    self._contribute(path, record, touched)
+
+    def _time_of(self, record: Record) -> datetime:
+        """What orders a file among others: the newer file wins. A checkpoint is of the time that it states."""
+        if self._copied or record.written is None or record.shape in _WRITTEN_ONCE:
+            return record.time
+        return max(record.time, record.written)
+
     def _contribute(self, path: str, record: Record | None, touched: set[_Key]) -> None:
         """Replace what ``path`` said about tasks, phases and so on. Checkpoints' own items wait for `_choose`."""
         items: list[Any] = []
@@ -258,20 +295,20 @@ class Merge:
         old_keys = self._by_path.get(source, set())
         new_keys: set[_Key] = set()
         rank = _RANK.get(record.shape, 0) if record else 0
+        time = self._time_of(record) if record else _EPOCH
         for item in items:
             kind, id_field, _ = KINDS[type(item)]
             key = (kind, getattr(item, id_field))
             new_keys.add(key)
             voices = self._said.setdefault(key, {})
             before = voices.get(source)
-            assert record is not None
-            if before is None or before.item != item or (before.time, before.rank) != (record.time, rank):
-                voices[source] = _Said(record.time, rank, source, item)
+            if before is None or before.item != item or (before.time, before.rank) != (time, rank):
+                voices[source] = _Said(time, rank, source, item)
                 touched.add(key)
                 published = voices.get(_PUBLISHED)
-                if published is not None:
+                if published is not None and (before is None or before.item != item):
                     amended = _amend(published.item, before.item if before else None, item)
-                    voices[_PUBLISHED] = _Said(record.time, rank, _PUBLISHED, amended)
+                    voices[_PUBLISHED] = _Said(time, rank, _PUBLISHED, amended)
         for key in old_keys - new_keys:
             voices = self._said[key]
             del voices[source]
@@ -331,7 +368,9 @@ class Merge:
         others = self._of(*(shape for shape in Shape if shape is not Shape.CHECKPOINT))
         starts = [i.started_at for k in ("component", "task", "phase") for i in by_kind[k] if i.started_at]
         starts += [r.started_at for r in others if r.started_at]
-        ends = [r.ended_at or r.time for r in others]
+        # Of a copy the modification times tell when it was copied, not when anything ended.
+        dated = [r for r in others if r.ended_at or not (self._copied and r.ts_source is TsSource.MTIME)]
+        ends = [r.ended_at or r.time for r in dated]
         if self._published_at:
             starts.append(self._published_at[0])
             ends.append(self._published_at[1])
@@ -363,14 +402,14 @@ class Merge:
 
     def _of(self, *shapes: Shape) -> list[Record]:
         """The records of these shapes, oldest first."""
-        return sorted((r for s in shapes for r in self._records[s].values()), key=lambda r: (r.time, r.path))
+        return sorted((r for s in shapes for r in self._records[s].values()), key=lambda r: (self._time_of(r), r.path))
 
     def _own_word(self) -> Status:
         """The word that the newest of the files that hold components and features has for itself."""
         chosen = [self._record(holders[-1][2]) for holders in self._holders.values() if holders]
         holding = chosen + [r for r in self._of(Shape.FEATURES) if r.features]
         spoken = [r for r in holding if r.own is not Status.UNKNOWN]
-        return max(spoken, key=lambda r: (r.time, r.path)).own if spoken else Status.UNKNOWN
+        return max(spoken, key=lambda r: (self._time_of(r), r.path)).own if spoken else Status.UNKNOWN
 
     def _workflow_phase(self) -> str | None:
         return next((r.phase for r in reversed(self._of(Shape.WORKFLOW)) if r.phase), None)

@@ -72,6 +72,7 @@ class TsSource(StrEnum):
 
     FILE = "file"  # written with a zone
     ASSUMED_LOCAL = "assumed_local"  # written without one
+    ASSUMED_UTC = "assumed_utc"  # written without one; as local time it would lie after the file was written
     FILENAME = "filename"  # read from the checkpoint's id
     MTIME = "mtime"  # the file's modification time
 

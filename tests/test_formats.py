@@ -686,8 +686,8 @@ def test_a_time_well_after_the_file_was_written_is_not_believed():
         assert codes(said).count("future_time") == 1
 
 
-@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=14), timedelta(days=1)])
-def test_clocks_and_zones_that_differ_are_believed(ahead):
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=2), -timedelta(days=1)])
+def test_clocks_that_differ_a_little_are_believed(ahead):
     said = record(CHECKPOINT, {"id": "c", "timestamp": (MTIME + ahead).isoformat()})
     assert (said.time, said.ts_source, said.warnings) == (MTIME + ahead, TsSource.FILE, [])
 
@@ -786,7 +786,8 @@ def _agree(fast, slow, entry):
     made = fast(quick, dict(entry))
     if made is not None:
         assert made == slow(careful, dict(entry))
-        assert quick.warnings == careful.warnings == []
+        assert quick.warnings == careful.warnings
+        assert {warning.code for warning in quick.warnings} <= {"unknown_word"}
 
 
 @settings(deadline=None)

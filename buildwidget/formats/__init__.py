@@ -78,6 +78,8 @@ def read(path: str, data: dict[str, Any], mtime: datetime, memo: Memo | None = N
         reason = f"no file of a build: it has none of the keys that tell its kind (its keys: {keys})"
         raise CheckpointError(path, reason, "$", "wrong_shape")
     reader = Reader(path, mtime, memo)
+    reader.settle_zone(data)
     record = _READERS[shape](data, reader)
     record.warnings = reader.warnings
+    record.written = reader.mtime
     return record

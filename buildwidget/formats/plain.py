@@ -15,7 +15,7 @@ from msgspec import Meta
 from ..model import ChecklistTask, Component, Feature, Status, Task
 from ..progress import item_percentage, rounded
 from ..words import map_status
-from .values import MAX_ITEMS, MAX_NAME, MAX_TEXT, Reader, parse_time
+from .values import MAX_ITEMS, MAX_NAME, MAX_TEXT, Reader
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -132,13 +132,13 @@ def _one(snake: Any, camel: Any) -> Any:
     return camel
 
 
-def _time(value: str | None) -> datetime | None:
+def _time(reader: Reader, value: str | None) -> datetime | None:
     if not value:
         return None
-    found = parse_time(value)
+    found = reader.plain_time(value)
     if found is None:
         raise _OddError
-    return found[0]
+    return found
 
 
 def _extra(reader: Reader, entry: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def component(reader: Reader, entry: dict[str, Any]) -> Component | None:
         raw = msgspec.convert(entry, PlainComponent)
         tests_pass = _one(raw.tests_pass, raw.testsPass)
         start, end = _one(raw.start_time, raw.startTime), _one(raw.end_time, raw.endTime)
-        started_at, ended_at = _time(start) if start else None, _time(end) if end else None
+        started_at, ended_at = _time(reader, start) if start else None, _time(reader, end) if end else None
     except (msgspec.ValidationError, _OddError):
         return None
     status = map_status(raw.status)
@@ -187,7 +187,9 @@ def feature(reader: Reader, entry: dict[str, Any]) -> Feature | None:
         estimated = _one(raw.estimated_time, raw.estimatedTime)
         actual = _one(raw.actual_time, raw.actualTime)
         checklist = [
-            ChecklistTask(id=task.id, name=task.name or "", completed=task.completed, timestamp=_time(task.timestamp))
+            ChecklistTask(
+                id=task.id, name=task.name or "", completed=task.completed, timestamp=_time(reader, task.timestamp)
+            )
             for task in raw.tasks or ()
         ]
     except (msgspec.ValidationError, _OddError):
@@ -222,7 +224,7 @@ def task(reader: Reader, entry: dict[str, Any], kind: str, parent: str | None) -
         return None
     try:
         raw = msgspec.convert(entry, _Task)
-        started_at, completed_at = _time(raw.started_at), _time(raw.completed_at)
+        started_at, completed_at = _time(reader, raw.started_at), _time(reader, raw.completed_at)
     except (msgspec.ValidationError, _OddError):
         return None
     status = map_status(raw.status)

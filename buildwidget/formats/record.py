@@ -63,6 +63,7 @@ class Record(msgspec.Struct, kw_only=True):
 
     ``path`` is relative to the project, with ``/``. ``time`` orders the sources of one item: the newest wins.
     An item's field that is None, empty or unknown was not said, and never hides an older source that said it.
+    ``written`` is the file's modification time.
     ``status`` is the file's own verdict and ``status_source`` the rule that gave it; ``own`` is what its own status
     word means, where it has one.
     """
@@ -75,6 +76,7 @@ class Record(msgspec.Struct, kw_only=True):
     phase: str | None = None
     status: BuildStatus = BuildStatus.UNKNOWN
     status_source: str = ""
+    written: datetime | None = None
     own: Status = Status.UNKNOWN
     percent: float | None = None
     tally: Tally | None = None

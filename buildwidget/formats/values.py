@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from ..model import FIRST_TIME, LAST_TIME, Status, TsSource
@@ -24,11 +24,15 @@ __all__ = [
     "MAX_NAME",
     "MAX_TEXT",
     "MAX_WARNINGS",
+    "SKEW",
     "Reader",
     "as_dict",
     "as_list",
+    "fits_utc",
+    "is_coarse",
     "is_dict",
     "is_list",
+    "is_settled",
     "parse_time",
     "time_of_name",
     "unknown_word",
@@ -48,7 +52,7 @@ _BIGGEST: Final = 1e15  # of an amount (minutes, milliseconds, counts): more is 
 
 _EPOCH_TEXT: Final = re.compile(r"\d{9,17}(\.\d+)?")
 _NAME_TIME: Final = re.compile(r"(\d{8})_(\d{6})(?:_(\d{1,6}))?")
-_FUTURE: Final = timedelta(days=1)  # nobody writes a file that much before the time in it, whatever the zone
+SKEW: Final = timedelta(minutes=2)  # nothing is written longer than that before its own time: clocks differ
 _FIRST_MTIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # archives and images set 1970 or 1980: that dates nothing
 _FIRST_EPOCH: Final = 1e8  # 1973 in seconds: smaller numbers are counters or zeros, not times
 _MS_EPOCH: Final = 1e11  # 1973 in milliseconds, the year 5138 in seconds
@@ -85,11 +89,21 @@ def _in_calendar(moment: datetime) -> bool:
     return FIRST_TIME <= moment.replace(tzinfo=None) <= LAST_TIME
 
 
-def parse_time(value: object) -> tuple[datetime, TsSource] | None:
+def parse_time(value: object, near: datetime | None = None, *, utc: bool = False) -> tuple[datetime, TsSource] | None:
     """A time as an aware UTC datetime and how far it can be trusted, or None if it is not a time.
 
     Reads ISO 8601 with and without a zone (without: the local time of this machine, as the writers mean it), a date
     alone (its first moment, local), and seconds or milliseconds since 1970, also as text.
+
+    Parameters
+    ----------
+    value
+        What was written.
+    near
+        When the file was written. Of the two readings of an hour that the clock repeats, the one next to it counts; a
+        time without a zone that as local time would lie after it is UTC, if that fits.
+    utc
+        Whether times without a zone are UTC.
     """
     if type(value) is str:
         text = value.strip()
@@ -102,8 +116,9 @@ def parse_time(value: object) -> tuple[datetime, TsSource] | None:
                 moment = datetime.fromisoformat(text)
                 if not _in_calendar(moment):
                     return None
-                source = TsSource.ASSUMED_LOCAL if moment.tzinfo is None else TsSource.FILE
-                return moment.astimezone(UTC), source
+                if moment.tzinfo is None:
+                    return _local(moment, near, utc=utc)
+                return moment.astimezone(UTC), TsSource.FILE
             except (ValueError, OverflowError, OSError):
                 return None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -117,14 +132,66 @@ def parse_time(value: object) -> tuple[datetime, TsSource] | None:
         return None
 
 
-def time_of_name(name: str) -> datetime | None:
-    """The local time in a checkpoint's id (``checkpoint_20251117_213005_705272``), as UTC; None if there is none."""
+def _local(moment: datetime, near: datetime | None, *, utc: bool) -> tuple[datetime, TsSource]:
+    """A time without a zone: see `parse_time`."""
+    as_utc = moment.replace(tzinfo=UTC)
+    if utc:
+        return as_utc, TsSource.ASSUMED_UTC
+    readings = {moment.replace(fold=fold).astimezone(UTC) for fold in (0, 1)}
+    if near is None:
+        return moment.astimezone(UTC), TsSource.ASSUMED_LOCAL
+    fitting = [reading for reading in readings if reading - near <= SKEW]
+    if fitting:
+        return max(fitting), TsSource.ASSUMED_LOCAL
+    if as_utc - near <= SKEW:
+        return as_utc, TsSource.ASSUMED_UTC
+    return min(readings), TsSource.ASSUMED_LOCAL
+
+
+def is_settled(text: str) -> bool:
+    """Whether a time reads the same whenever its file was written: it has a zone, or no clock repeats or skips it."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return moment.tzinfo is not None or moment.astimezone(UTC) == moment.replace(fold=1).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return True
+
+
+def is_coarse(value: object) -> bool:
+    """Whether a time is only a day: a date, or midnight to the microsecond. It says nothing about what came first."""
+    if type(value) is not str:
+        return False
+    try:
+        return datetime.fromisoformat(value.strip()).time() == time.min
+    except ValueError:
+        return False
+
+
+def fits_utc(value: object, near: datetime) -> bool:
+    """Whether a time without a zone is within two minutes of ``near`` as UTC, and as local time is not."""
+    if type(value) is not str:
+        return False
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        if moment.tzinfo is not None or not _in_calendar(moment) or abs(moment.replace(tzinfo=UTC) - near) > SKEW:
+            return False
+        return all(abs(moment.replace(fold=fold).astimezone(UTC) - near) > SKEW for fold in (0, 1))
+    except (ValueError, OverflowError, OSError):
+        return False
+
+
+def time_of_name(name: str, near: datetime | None = None, *, utc: bool = False) -> datetime | None:
+    """The time in a checkpoint's id (``checkpoint_20251117_213005_705272``), as UTC; None if there is none.
+
+    It has no zone, and is read as `parse_time` reads such a time.
+    """
     found = _NAME_TIME.search(name[:MAX_NAME])
     if found is None:
         return None
     day, clock, fraction = found.groups(default="")
     try:
-        return datetime.strptime(day + clock + fraction.ljust(6, "0"), "%Y%m%d%H%M%S%f").astimezone(UTC)
+        moment = datetime.strptime(day + clock + fraction.ljust(6, "0"), "%Y%m%d%H%M%S%f")  # noqa: DTZ007
+        return _local(moment, near, utc=utc)[0] if _in_calendar(moment) else None
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -171,6 +238,9 @@ class Reader:
 
     def __init__(self, path: str, mtime: datetime, memo: Memo | None = None) -> None:
         self.path, self.mtime = path, mtime.astimezone(UTC)
+        self._near = None if self.mtime < _FIRST_MTIME else self.mtime
+        self._utc = False  # whether the writer's times without a zone are UTC
+        self._doubts = 0  # times that read otherwise in a file of another time
         self._memo = memo
         self.stem = path.rpartition("/")[2].removesuffix(".json")
         self._kind, self._id = "", ""
@@ -193,12 +263,12 @@ class Reader:
         mark = None if self._memo is None or type(name) is not str else self._memo.mark(entry)
         if self._memo is None or mark is None:
             return read(self, entry)
-        key = (*kind, name)
+        key = (*kind, self._utc, name)
         found: T | None = self._memo.get(key, mark)
-        if found is None:
-            before = len(self._warnings) + self._more
+        if found is None or not self._is_past(found):
+            before = len(self._warnings) + self._more + self._doubts
             found = read(self, entry)
-            if found is not None and len(self._warnings) + self._more == before:
+            if found is not None and len(self._warnings) + self._more + self._doubts == before:
                 self._memo.keep(key, mark, found)
         else:
             self.hear(getattr(found, "status_raw", None))
@@ -349,36 +419,79 @@ class Reader:
         """A time as aware UTC, or None, with a warning if something else was written."""
         if value is None or value == "":
             return None
-        found = parse_time(value)
+        found = parse_time(value, self._near, utc=self._utc)
         if found is None:
             self.odd(field, value, "a time")
             return None
+        self._doubt(value, found[1])
+        if found[1] is TsSource.ASSUMED_UTC and not self._utc:
+            self._take_for_utc(field, value)
+        return None if self._too_late(found[0], field, value) else found[0]
+
+    def plain_time(self, value: str) -> datetime | None:
+        """A time that nothing need be said about; None for any other."""
+        found = parse_time(value, self._near, utc=self._utc)
+        if found is None or (found[1] is TsSource.ASSUMED_UTC and not self._utc) or self._is_late(found[0]):
+            return None
+        self._doubt(value, found[1])
         return found[0]
+
+    def settle_zone(self, data: dict[str, Any]) -> None:
+        """Find out whether the writer's times without a zone are UTC, from when the file was written."""
+        for field in ("timestamp", "updated_at", "last_updated", "lastUpdated"):
+            value = data.get(field)
+            if type(value) is not str or self._near is None or is_coarse(value):
+                continue
+            found = parse_time(value, self._near)
+            if found and (found[1] is TsSource.ASSUMED_UTC or fits_utc(value, self._near)):
+                self._take_for_utc(field, value)
+                self._utc = True
+            return
+
+    def _take_for_utc(self, field: str, value: object) -> None:
+        if not any(warning.code == "assumed_utc" for warning in self._warnings):
+            self.warn(
+                "assumed_utc", f"{field} is {shown(value)}, without a zone; read as UTC, which fits the file's time"
+            )
+
+    def _doubt(self, value: object, source: TsSource) -> None:
+        if source is not TsSource.FILE and type(value) is str and not is_settled(value):
+            self._doubts += 1
+
+    def _is_past(self, item: Any) -> bool:
+        """Whether every time of an item can have been written in this file."""
+        times = [getattr(item, name, None) for name in ("started_at", "ended_at", "completed_at")]
+        tasks: Any = getattr(item, "tasks", ())
+        times += [task.timestamp for task in tasks]
+        return not any(moment is not None and self._is_late(moment) for moment in times)
 
     def file_time(self, value: object, field: str, *names: object) -> tuple[datetime, TsSource]:
         """The time of the file: what it states, else what a name says, else its modification time.
 
-        A time that lies well after the modification time is not believed, with a warning: such a file would count as
-        the newest for years.
+        A time that lies after the modification time is not believed, with a warning: such a file would count as the
+        newest for years. Nor is one that is only a day, without one: it does not say what came first.
         """
         if value is not None and value != "":
-            found = parse_time(value)
+            found = parse_time(value, self._near, utc=self._utc)
             if found is None:
                 self.odd(field, value, "a time")
-            elif not self._too_late(found[0], field, value):
+            elif not self._too_late(found[0], field, value) and (self._near is None or not is_coarse(value)):
                 return found
         for name in dict.fromkeys(name for name in names if type(name) is str):
-            moment = time_of_name(name)
+            moment = time_of_name(name, self._near, utc=self._utc)
             if moment is not None and not self._too_late(moment, "the time in the name", name):
                 return moment, TsSource.FILENAME
         return self.mtime, TsSource.MTIME
 
     def _too_late(self, moment: datetime, field: str, value: object) -> bool:
-        if self.mtime < _FIRST_MTIME or moment - self.mtime <= _FUTURE:
+        if not self._is_late(moment):
             return False
         written = self.mtime.strftime("%Y-%m-%d %H:%M UTC")
         self.warn("future_time", f"{field} is {shown(value)}, after the file was written ({written}); not believed")
         return True
+
+    def _is_late(self, moment: datetime) -> bool:
+        return self._near is not None and moment - self._near > SKEW
 
     # What nobody knows
 

@@ -33,7 +33,7 @@ import pyarrow as pa
 
 from .. import __version__
 from . import tables
-from ._columns import Column
+from ._columns import NONE, Column
 from ._scan import Root, plain_folders_of
 from ._store import Store
 
@@ -251,6 +251,7 @@ def _fill(store: Store, sections: dict[str, pa.Table]) -> Known:
         pool = sections[kind]
         items.pool.load({name: _column(pool, name, of) for name, of in items.pool.kinds.items()})
         items.edge = [0] * pool.num_rows
+        items.latest = [NONE] * pool.num_rows
         items.known.count = pool.num_rows
         codes = _column(sections[f"{kind} codes"], "code", "count").data
         counts = _column(sections[f"{kind} counts"], "count", "count").data

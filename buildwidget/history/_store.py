@@ -14,7 +14,7 @@ import itertools
 import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -26,8 +26,18 @@ from ..formats import ItemWarning, Memo, Record, Shape, parse
 from ..formats.items import warn_of_cycles
 from ..formats.plain import PlainComponent, PlainFeature
 from ..formats.record import UNKNOWN_WORD
-from ..formats.values import MAX_WARNINGS, Reader, parse_time, unknown_word, utc_of
-from ..model import BuildStatus, Component, Feature, Phase, Status, Task
+from ..formats.values import (
+    MAX_WARNINGS,
+    SKEW,
+    Reader,
+    fits_utc,
+    is_coarse,
+    is_settled,
+    parse_time,
+    unknown_word,
+    utc_of,
+)
+from ..model import BuildStatus, Component, Feature, Phase, Status, Task, TsSource
 from ..progress import build_status, rounded
 from ..words import is_known, map_status
 from . import tables
@@ -57,7 +67,7 @@ _MOST_KNOWN: Final = 200_000  # items that are remembered by what was written
 _COMPLETED: Final = _STATUS[Status.COMPLETED]
 _UNKNOWN: Final = _STATUS[Status.UNKNOWN]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY: Final = 86_400_000_000
+_SKEW: Final = SKEW // timedelta(microseconds=1)
 _YEAR_2000: Final = 946_684_800_000_000
 _MOST_MINUTES: Final = 2**62 // 60_000_000
 
@@ -100,8 +110,10 @@ class Items:
         self.good: set[tuple[int, ...]] = set()  # which of them go together: no id twice, no cycle
         self.known = Known()
         self.odd: set[int] = set()  # numbers of items that only `formats` can read
+        self.latest: list[int] = []  # per item: the latest time in it
         self.strange: dict[int, str] = {}  # items with a status word that nobody knows
         names = list(self.pool.kinds)
+        self._times_at = [at for at, kind in enumerate(self.pool.kinds.values()) if kind == "time"]
         self._status_at, self._word_at = names.index("status"), names.index("status_raw")
 
     def add(self, row: tuple[Any, ...], needs: int, own_files: int) -> int:
@@ -117,6 +129,7 @@ class Items:
             self.strange[len(self.edge)] = row[self._word_at]
         self.pool.add(row)
         self.edge.append(self.edges.setdefault((row[0], row[-2]), len(self.edges)))
+        self.latest.append(max((row[at] for at in self._times_at), default=NONE))
 
     def keep_all(self, columns: Sequence[Sequence[Any]], *, as_rows: bool) -> None:
         """Keep many that have numbers already, given as columns."""
@@ -129,6 +142,8 @@ class Items:
         else:
             self.pool.extend(columns)
         edges = self.edges
+        times = [columns[at] for at in self._times_at]
+        self.latest += map(max, zip(*times, strict=True)) if times else itertools.repeat(NONE, len(columns[0]))
         self.edge += [edges.setdefault(key, len(edges)) for key in zip(columns[0], columns[-2], strict=True)]
 
     def of_files(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -194,6 +209,7 @@ class Store:
         self.records: dict[tuple[int, str], Record] = {}  # the newest version of every file that is no checkpoint
         self.versions: dict[tuple[int, str], int] = {}
         self._times: dict[str, tuple[int, str] | None] = {}
+        self._stated: dict[tuple[int, str], datetime] = {}  # the time that the newest version of a file states
         self._memo = Memo()
         self._statuses: dict[str | None, int] = {}
         self._dropped: set[int] = set()
@@ -342,7 +358,8 @@ class Store:
                 time is None
                 or done is None
                 or made is None
-                or (time[0] - modified > _DAY and modified >= _YEAR_2000)
+                or is_coarse(head.timestamp)
+                or (modified >= _YEAR_2000 and self._may_be_later(head.timestamp, time, modified, mine, theirs))
                 or not self._go_together(components, mine)
                 or not self._go_together(features, theirs)
             ):
@@ -365,6 +382,19 @@ class Store:
             self.items["task"].counts.append(0)
             self.items["phase"].counts.append(0)
         return others
+
+    def _may_be_later(
+        self, text: str, time: tuple[int, str], modified: int, mine: list[int], theirs: list[int]
+    ) -> bool:
+        """Whether any time in a file may lie after the file was written, or be one of another zone."""
+        latest = time[0]
+        for kind, codes in (("component", mine), ("feature", theirs)):
+            known = self.items[kind].latest
+            if codes:
+                latest = max(latest, *map(known.__getitem__, codes))
+        if latest - modified > _SKEW:
+            return True
+        return time[1] != "file" and abs(time[0] - modified) > _SKEW and fits_utc(text, utc_of(modified / 1e6))
 
     def _warn_of_words(self, root: int, path: str, mine: list[int], theirs: list[int], own: str | None) -> None:
         """Warn of the status words in a file that nobody knows."""
@@ -411,7 +441,7 @@ class Store:
 
     def _time(self, text: str) -> tuple[int, str] | None:
         found = parse_time(text)
-        if found is None:
+        if found is None or not is_settled(text):
             return None
         if len(self._times) > 200_000:
             self._times.clear()
@@ -592,6 +622,8 @@ class Store:
     def add_record(self, root: int, record: Record, stat: Stamp) -> None:
         """Take in a version of a file that `formats` has read."""
         at = record.checkpoint
+        if record.shape is not Shape.CHECKPOINT:
+            record = self._renewed(root, record)
         self.files.add(
             (
                 at.checkpoint_id if at else _name(record.path),
@@ -619,6 +651,15 @@ class Store:
             self.records[root, record.path] = record
         for warning in record.warnings:
             self._warn_of(root, record.path, warning)
+
+    def _renewed(self, root: int, record: Record) -> Record:
+        """A version that states the time of the one before it, and says something else, is as old as its file."""
+        key = (root, record.path)
+        stated, before = record.time, self._stated.get(key)
+        self._stated[key] = stated
+        if before == stated and record.ts_source is not TsSource.MTIME and record.written and record.written > stated:
+            return msgspec.structs.replace(record, time=record.written, ts_source=TsSource.MTIME)
+        return record
 
     def _warn_of(self, root: int, path: str, warning: ItemWarning) -> None:
         self.warn(root, path, warning.code, warning.message)

@@ -23,7 +23,7 @@ export type Status =
   | "unknown";
 
 /** Where a time comes from, from the most to the least trustworthy. */
-export type TsSource = "assumed_local" | "file" | "filename" | "mtime";
+export type TsSource = "assumed_local" | "assumed_utc" | "file" | "filename" | "mtime";
 
 /** Something about a file that a person should know. One per file and code. */
 export interface BuildWarning {
