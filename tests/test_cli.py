@@ -126,6 +126,154 @@ def test_parse_tells_what_a_file_says(finished: Path) -> None:
     assert "ForeignKeyViolation" in done.stdout
 
 
+FILES: dict[str, tuple[Any, list[str]]] = {
+    "checkpoints/checkpoint_20260301_090000_000001.json": (
+        {
+            "id": "checkpoint_20260301_090000_000001",
+            "timestamp": "2026-03-01T09:00:00",
+            "phase": "build_1_start",
+            "tasks_completed": ["schema", "routes"],
+            "files_created": ["api/main.py"],
+            "status": "created",
+            "metadata": {
+                "name": "first light",
+                "components": [
+                    {"id": "api", "status": "error", "error": "boom", "dependencies": ["db"], "type": "backend"}
+                ],
+                "features": [{"id": "login", "tasks": [{"id": "t", "name": "a form", "completed": True}]}],
+            },
+        },
+        [
+            "tasks_completed (2)",
+            "schema",
+            "routes",
+            "api/main.py",
+            "first light",
+            "boom",
+            "after db",
+            "backend",
+            "✔ a form",
+        ],
+    ),
+    "state/orchestration_state.json": (
+        {
+            "version": "1.0",
+            "tasks": {
+                "t1": {
+                    "id": "t1",
+                    "name": "Write it",
+                    "status": "in_progress",
+                    "dependencies": ["t0"],
+                    "retry_count": 2,
+                }
+            },
+            "execution_order": ["t1"],
+            "progress": {"total": 4, "completed": 1},
+        },
+        ["tasks (1)", "t1", "Write it", "in_progress", "t0", "retry_count: 2", "execution_order (1)", "total", "4"],
+    ),
+    "workflows/workflow_01ff406a_checkpoint.json": (
+        {
+            "checkpoint_id": "0b787bd2",
+            "workflow_id": "01ff406a",
+            "phase": "explore",
+            "completed_items": ["fcc720f9"],
+            "state_data": {"status": "running", "total_items": 1, "completed_count": 1, "failed_count": 0},
+        },
+        [
+            "workflow_id",
+            "01ff406a",
+            "completed_items (1)",
+            "fcc720f9",
+            "state_data",
+            "total_items",
+            "failed_count",
+            "explore",
+        ],
+    ),
+    "workflows/pool_01ff406b_checkpoint.json": (
+        {
+            "pool_id": "01ff406b",
+            "stats": {"total_items": 2, "completed_items": 1},
+            "results": {"r1": {"item_id": "r1", "agent_type": "review", "status": "timeout", "duration_ms": 12.5}},
+        },
+        ["pool_id", "results (1)", "review", "timeout", "duration_ms: 12.5", "completed_items"],
+    ),
+    "checkpoints/cp-1.json": (
+        {
+            "checkpoint_id": "cp-1",
+            "task_id": "task-123",
+            "runtime": "codex",
+            "status": "running",
+            "current_step": "review",
+            "log_entries": ["began", "went on"],
+            "schema_version": "br3.runtime.checkpoint.v1",
+        },
+        ["task-123", "codex", "review", "log_entries (2)", "went on"],
+    ),
+    "locks/phase-5/progress.json": (
+        {
+            "phase": 5,
+            "name": "The gate",
+            "step": 4,
+            "step_label": "Implementing tasks",
+            "status": "active",
+            "tasks_total": 4,
+            "current_task": "5.1 is next",
+            "errors": ["no disk"],
+            "history": [{"step": 1, "name": "setup", "label": "Setup & sync", "status": "done"}],
+        },
+        ["The gate", "Implementing tasks", "tasks_total", "5.1 is next", "errors (1)", "no disk", "Setup & sync"],
+    ),
+    "features.json": (
+        {
+            "project": "shop",
+            "version": "1.2",
+            "features": [{"id": "f1", "name": "Basket", "status": "planned", "estimatedTime": 30}],
+            "metrics": {"features_complete": 0},
+        },
+        ["project", "shop", "Basket", "estimated 30 min", "metrics", "features_complete"],
+    ),
+    "orchestration.json": (
+        {"mode": "auto", "batches": [{"id": 1, "phases": [1, 2], "blocker": "no key"}], "total_phases": 2},
+        ["mode", "auto", "batches (1)", "no key", "1, 2", "total_phases"],
+    ),
+    "current-phase.json": (
+        {"phase": 3, "name": "Doors", "started": "2026-03-01", "host": "mill", "parallel_with": [4]},
+        ["Doors", "2026-03-01", "mill", "parallel_with (1)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_parse_shows_what_each_kind_of_file_holds(tmp_path: Path, name: str) -> None:
+    file = tmp_path / ".buildrunner" / name
+    file.parent.mkdir(parents=True)
+    body, told = FILES[name]
+    file.write_text(json.dumps({**body, "odd\x1b[2J": "\x1b]0;title\x07kept"}))
+    done = run("parse", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [word for word in [*told, "kept"] if word not in done.stdout] == []
+    assert "\x1b" not in done.stdout
+
+
+def test_parse_of_a_very_long_list_says_how_much_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / ".buildrunner/checkpoints/c.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        json.dumps(
+            {
+                "id": "c",
+                "tasks_completed": [f"t{n}" for n in range(5_000)],
+                "deep": {"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}},
+            }
+        )
+    )
+    done = run("parse", file)
+    assert "and 4,800 more" in done.stdout
+    assert len(done.stdout.splitlines()) < 300
+
+
 def test_parse_as_json(finished: Path) -> None:
     done = run("parse", finished / ".buildrunner/features.json", "--json")
     assert done.returncode == 0

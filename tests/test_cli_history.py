@@ -426,6 +426,23 @@ def test_diff_with_all_that_is_the_same(shop: Project) -> None:
     assert set(LAST_STEP) <= set(found)
 
 
+def test_what_cannot_be_seen_is_no_difference(tmp_path: Path) -> None:
+    """In a table: parts of a second. A difference far inside a long text is seen."""
+    project = Project(tmp_path / "shop")
+    long = "the same " * 60
+    for number, (start, error) in enumerate([("09:00:00.100000", f"{long}red"), ("09:00:00.900000", f"{long}blue")]):
+        item = component("api", 50, start_time=f"2026-03-01T{start}Z", error=error)
+        project.checkpoint(f"c{number}", [item], timestamp=f"2026-03-01T09:0{number}:00Z")
+    shown = bw("diff", "first", "last", project.root).stdout
+    assert "started_at" not in shown
+    assert "red" in shown
+    assert "blue" in shown
+    assert "the same the same" not in shown
+    assert [one[2] for one in changes("first", "last", project.root)] == ["started_at", "error"]
+    rows = bw("diff", "first", "last", project.root, "--all").stdout.splitlines()
+    assert [row.split()[2] for row in rows if "started_at" in row] == ["same"]
+
+
 def test_no_difference_is_0_too(shop: Project) -> None:
     for form in ("table", "json"):
         done = bw("diff", "last", "c2", shop.root, "--format", form)

@@ -374,6 +374,17 @@ def test_a_foreign_build_is_left_alone(project: Path) -> None:
     assert (project / ".buildrunner/checkpoints").is_dir()
 
 
+@pytest.mark.parametrize("name", ["notes.txt", ".git", "src"])
+def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path, name: str) -> None:
+    held = tmp_path / "p" / name
+    held.mkdir(parents=True)
+    with pytest.raises(DemoError, match=rf"{name}.*--out"):
+        prepare(tmp_path / "p")
+    assert list((tmp_path / "p").iterdir()) == [held]
+    (tmp_path / "empty").mkdir()
+    assert prepare(tmp_path / "empty").is_dir()
+
+
 def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("mine")
     with pytest.raises(DemoError, match="--out"):

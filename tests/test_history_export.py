@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from buildwidget.demo import prepare, write_instant
 from buildwidget.history import History, read_history
 from buildwidget.history.analysis import diff
-from buildwidget.history.export import described, replacing, selected, two_files, write
+from buildwidget.history.export import described, replacing, selected, write
+from buildwidget.history.files import two_files
 from buildwidget.history.tables import TABLES
 from buildwidget.model import Status
 

@@ -11,7 +11,7 @@ import typer
 
 from ._options import project_folder
 from ._output import FAILED, NO_BUILD, OUTPUT, USAGE, fail, note
-from ._tables import plain_value, show_rows, show_table
+from ._tables import plain_value, show_rows, show_table, visible_changes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -170,6 +170,8 @@ def diff(
 ) -> None:
     """Say what changed from one checkpoint to another, item by item.
 
+    What differs by less than can be shown (a part of a second, in a table) is left out.
+
     \b
     Examples:
       buildwidget diff first last                     all that the build in this folder did
@@ -192,7 +194,7 @@ def diff(
     from ..history.analysis import diff as compare
 
     if all(there):
-        from ..history.export import two_files
+        from ..history.files import two_files
 
         tables, problem = two_files(*files)
         if problem:
@@ -205,8 +207,9 @@ def diff(
             found = compare(build, first, second, changes_only=not everything, session_id=session)
         except ValueError as error:
             fail(str(error).replace("session_id=", "--session"), USAGE)
-    rows = list(found.itertuples(index=False, name=None))
-    if form is DiffFormat.JSON:
+    as_json = form is DiffFormat.JSON
+    rows = list(visible_changes(found.itertuples(index=False, name=None), as_json=as_json, everything=everything))
+    if as_json:
         import msgspec
 
         lines = [dict(zip(found.columns, map(plain_value, row), strict=True)) for row in rows]

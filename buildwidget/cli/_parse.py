@@ -35,7 +35,7 @@ def parse(
     if as_json:
         echo_json(json.dumps(said, indent=2, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
         return
-    from ..terminal_view import describe
+    from ._described import describe
 
     console = make_console()
     for line in describe(said):

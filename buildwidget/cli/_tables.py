@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._output import make_console, note
 
-__all__ = ["plain_value", "show_rows", "show_table"]
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+__all__ = ["plain_value", "show_rows", "show_table", "visible_changes"]
 
 
+WHOLE = 10_000_000  # characters of a cell that are compared
+ALIKE = 24  # characters that two texts may have in common before these are left out
 # Columns that are left out first where there is no room.
 DISPENSABLE = (
     *("status_raw", "source", "status_source", "ts_source", "shape", "size", "modified", "seq", "version"),
@@ -91,7 +96,7 @@ def _make_room(width: dict[str, int], most: int, texts: list[str], *, all_column
     return dropped
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, most: int = 200) -> str:
     """A value for people."""
     from datetime import datetime, timedelta
 
@@ -109,7 +114,7 @@ def _cell(value: Any) -> str:
         case float():
             return f"{value:.10g}"
         case _:
-            return clean(value, 200)
+            return clean(value, most)
 
 
 def plain_value(value: Any) -> Any:
@@ -119,3 +124,28 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def visible_changes(rows: Iterable[tuple[Any, ...]], *, as_json: bool, everything: bool) -> Generator[tuple[Any, ...]]:
+    """Rows of a difference without those whose before and after are written alike.
+
+    Long texts that begin alike are cut to where they begin to differ, so that a table shows how they do.
+    """
+    import msgspec
+
+    for kind, item, change, field, before, after in rows:
+        texts = [msgspec.json.encode(plain_value(one)) if as_json else _cell(one, WHOLE) for one in (before, after)]
+        if change == "changed" and texts[0] == texts[1]:
+            if everything:
+                yield kind, item, "same", field, before, after
+            continue
+        if change == "changed" and not as_json and isinstance(before, str) and isinstance(after, str):
+            yield kind, item, change, field, *_from_the_difference(before, after)
+        else:
+            yield kind, item, change, field, before, after
+
+
+def _from_the_difference(a: str, b: str) -> tuple[str, str]:
+    """Two texts without what they have in common at the beginning, if that is long."""
+    alike = next((at for at, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+    return (a, b) if alike <= ALIKE else (f"…{a[alike - ALIKE // 4 :]}", f"…{b[alike - ALIKE // 4 :]}")

@@ -35,17 +35,17 @@ def prepare(folder: Path) -> Path:
     Raises
     ------
     DemoError
-        If the folder holds a build that no demo made, or cannot be written.
+        If the folder holds anything that no demo made, or cannot be written.
     """
     build, marker = folder / ROOT, folder / MARKER
     try:
-        if build.exists() and not marker.exists():
-            raise DemoError(
-                f"{folder} already holds a {ROOT} folder which the demo did not make. "
-                "It is left alone; choose another folder with --out."
-            )
         if folder.exists() and not folder.is_dir():
             raise DemoError(f"{folder} is a file, not a folder. Choose another place with --out.")
+        if folder.exists() and not marker.exists() and (held := sorted(folder.iterdir())):
+            raise DemoError(
+                f"{folder} already holds something that the demo did not make ({held[0].name}). "
+                "It is left alone; choose a new or an empty folder with --out."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_text("Made by 'buildwidget demo'. This folder is emptied when the demo runs again.\n")
         if build.exists():

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from .analysis import Given
 
-__all__ = ["FORMATS", "TIMES", "Exports", "Tables", "described", "replacing", "selected", "two_files", "write"]
+__all__ = ["FORMATS", "TIMES", "Exports", "Tables", "described", "replacing", "selected", "write"]
 
 FORMATS: Final = ("csv", "json", "parquet", "arrow")
 #: The column of a table that says when a row was; the first of these that it has.
@@ -258,44 +257,6 @@ def _store(connection: Any, tables: Mapping[str, pa.Table], prefix: str) -> None
         )
         connection.unregister("arrow_table")
     _run(connection, "COMMIT")
-
-
-# -- two files --------------------------------------------------------------------------------------------------------
-
-
-def two_files(a: Path, b: Path) -> tuple[Given, str]:
-    """The tables of two checkpoint files, wherever they are, as checkpoints ``a`` and ``b`` of one project.
-
-    Returns
-    -------
-    Given
-        What `buildwidget.history.analysis.diff` needs.
-    str
-        Why one of them cannot be read; empty if both can.
-    """
-    from ._history import History
-    from ._read import read_files
-    from ._scan import Root
-    from ._store import Store
-    from .analysis import Given
-
-    files = [Path(os.path.abspath(file)) for file in (a, b)]
-    store = Store([Root(name, file.parent, "", loose=True) for name, file in zip("ab", files, strict=True)])
-    problem = ""
-    for number, file in enumerate(files):
-        before = len(store.files)
-        read_files(store, number, [file.name])
-        if len(store.files) == before:
-            told = [message for root, _, _, message in store.told_warnings if root == number]
-            problem = problem or f"{(a, b)[number]}: {told[-1] if told else 'it cannot be read'}"
-    history = History(store)
-    frames = {"sessions": history.frame("sessions").head(1).assign(session_id="files")}
-    for name in ("checkpoints", "components", "features", "tasks", "phases"):
-        frame = history.frame(name)
-        frame["checkpoint_id"] = frame["session_id"]
-        frame["session_id"] = "files"
-        frames[name] = frame
-    return Given(**frames), problem
 
 
 # -- files and streams ------------------------------------------------------------------------------------------------

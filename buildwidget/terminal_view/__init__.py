@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ..model import State
 from ..state import waiting_for
-from .lines import describe, has_content, milestones
+from .lines import has_content, milestones
 from .picture import render
 from .pulse import Pulse
 from .text import clean, clock, span
@@ -28,7 +28,7 @@ from .text import clean, clock, span
 if TYPE_CHECKING:
     from ..session import BuildSession
 
-__all__ = ["Pulse", "clean", "describe", "is_plain", "milestones", "render", "show_live", "span"]
+__all__ = ["Pulse", "clean", "is_plain", "milestones", "render", "show_live", "span"]
 
 PICTURES_PER_SECOND: Final = 8
 LOOK_EVERY: Final = 0.1  # seconds

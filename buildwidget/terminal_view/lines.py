@@ -1,15 +1,11 @@
-"""A build as lines: its milestones, and what one file says."""
+"""A build as lines: its milestones."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from rich.text import Text
-
 from ..model import State, Status
-from .text import ICONS, clean
+from .text import clean
 
-__all__ = ["describe", "has_content", "milestones"]
+__all__ = ["has_content", "milestones"]
 
 
 def milestones(before: State | None, state: State) -> list[str]:
@@ -95,33 +91,3 @@ def has_content(state: State) -> bool:
 def _with_error(status: Status, error: str | None) -> str:
     told = [line for line in (error or "").splitlines() if line.strip()]
     return f"error: {clean(told[-1], 200)}" if status is Status.ERROR and told else _word(status)
-
-
-def describe(said: dict[str, Any]) -> list[Text]:
-    """What one file says (the dict of `buildwidget.parse_checkpoint`), as lines for a person."""
-    overall: dict[str, Any] = said.get("overall_progress") or {}
-    percent = said.get("completion_percentage")
-    facts: list[tuple[str, object]] = [
-        ("id", said.get("id")),
-        ("time", said.get("timestamp")),
-        ("phase", said.get("phase")),
-        ("status", f"{overall.get('status', 'unknown')} (by {overall.get('status_source') or 'no rule'})"),
-        ("progress", "unknown" if percent is None else f"{percent:.1f} %"),
-    ]
-    lines = [Text.assemble((f"{name:9}", "dim"), clean(value)) for name, value in facts if value is not None]
-    for title in ("components", "features"):
-        items: list[dict[str, Any]] = said.get(title) or []
-        if not items:
-            continue
-        lines += [Text(), Text(f"{title} ({len(items)})", style="bold")]
-        for item in items:
-            status = Status(item.get("status") or Status.UNKNOWN)
-            icon, style = ICONS[status]
-            name = clean(item.get("name") or item.get("id") or "", 40)
-            line = Text.assemble(
-                (f"{icon} {status.value.replace('_', ' '):12}", style), f" {item.get('progress') or 0:3.0f} %  {name}"
-            )
-            if item.get("error"):
-                line.append(f"  {clean(str(item['error']).splitlines()[-1])}", style="red")
-            lines.append(line)
-    return lines
