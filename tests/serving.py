@@ -11,7 +11,8 @@ import time
 from typing import Any
 
 import uvicorn
-import websockets
+from uvicorn.config import WS_PROTOCOLS
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget import events as ev
 from buildwidget.server import LiveServer, ServerOptions, Sessions, create_app, serve
@@ -32,7 +33,12 @@ class StockServer:
         self.port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.stream_url = f"ws://127.0.0.1:{self.port}/api/build/stream/{self.session_id}"
-        config = uvicorn.Config(app, log_config=None, ws="websockets-sansio", ws_ping_interval=None)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            ws="websockets-sansio" if "websockets-sansio" in WS_PROTOCOLS else "auto",
+            ws_ping_interval=None,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: self._server.run([listener]), daemon=True)
         self._thread.start()
@@ -134,4 +140,4 @@ def of_type(name: str):
 
 
 def connect(server: Any, query: str = "", **options: Any) -> Any:
-    return websockets.connect(server.stream_url + query, max_size=None, **options)
+    return connect_to(server.stream_url + query, max_size=None, **options)

@@ -12,6 +12,7 @@ import time
 import httpx
 import pytest
 import websockets
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget.server import OptionsError, ServerOptions, serve
 from tests.projects import until
@@ -242,7 +243,7 @@ async def status_of(server, query: str = "", **headers: str) -> int:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     host = given.pop("Host", None)
     try:
-        async with websockets.connect(server.stream_url + query, additional_headers=given) as ws:
+        async with connect_to(server.stream_url + query, additional_headers=given) as ws:
             await ws.recv()
             return 101
     except websockets.InvalidStatus as error:
@@ -645,9 +646,9 @@ async def still_serves(server) -> None:
 
 
 async def test_half_open_connections_do_not_keep_others_out(server, monkeypatch) -> None:
-    from buildwidget.server import _uvicorn
+    from buildwidget.server import _http
 
-    monkeypatch.setattr(_uvicorn, "HEADER_SECONDS", 1.0)
+    monkeypatch.setattr(_http, "HEADER_SECONDS", 1.0)
     half = []
     try:
         for number in range(800):
@@ -674,9 +675,9 @@ def _ended(one: socket.socket) -> bool:
 
 
 async def test_a_slow_handshake_ends(server, monkeypatch) -> None:
-    from buildwidget.server import _uvicorn
+    from buildwidget.server import _http
 
-    monkeypatch.setattr(_uvicorn, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(_http, "HEADER_SECONDS", 0.5)
 
     def drip() -> bool:
         with socket.create_connection(("127.0.0.1", server.port)) as one:
@@ -739,7 +740,7 @@ async def test_markup_in_every_text_field_stays_text(session, server) -> None:
 
 
 async def test_compression_is_not_offered(server) -> None:
-    async with websockets.connect(server.stream_url, compression="deflate") as ws:
+    async with connect_to(server.stream_url, compression="deflate") as ws:
         assert ws.response.headers.get("Sec-WebSocket-Extensions") is None
 
 

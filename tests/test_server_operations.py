@@ -17,6 +17,7 @@ import httpx
 import pytest
 import websockets
 from jsonschema import Draft202012Validator
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget import events as ev
 from buildwidget.server.schema import asyncapi, openapi, schemas
@@ -206,7 +207,7 @@ def start(tmp_path):
 async def test_a_signal_ends_it_after_everything_was_said(start, number, code) -> None:
     process, url = start("--write-token", "write-token-1")
     folder = Folder()
-    async with websockets.connect(url.replace("http", "ws") + "/api/build/stream/shop?snapshot=1") as ws:
+    async with connect_to(url.replace("http", "ws") + "/api/build/stream/shop?snapshot=1") as ws:
         await read_until(ws, of_type("snapshot"), folder)
         body = [{"type": "terminal_output", "output": f"line {n}\n"} for n in range(500)]
         headers = {"Authorization": "Bearer write-token-1"}

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import websockets
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget.session import BuildSession
 from tests.projects import Project, component
@@ -223,7 +224,7 @@ async def test_no_such_session_is_accepted_and_closed_with_4404(session) -> None
         for name in ("other", "..%2f..%2fetc", "%00", "a" * 500, "shop%20"):
             url = server.stream_url.replace("/shop", f"/{name}")
             try:
-                async with websockets.connect(url) as ws:
+                async with connect_to(url) as ws:
                     with pytest.raises(websockets.ConnectionClosed) as closed:
                         await asyncio.wait_for(ws.recv(), 5)
                     assert closed.value.rcvd.code == 4404
@@ -436,7 +437,7 @@ async def test_a_refusal_ends_at_once(session, stock) -> None:
     with serving(session, stock=stock) as server:
         started = time.monotonic()
         for _ in range(5):
-            async with websockets.connect(server.stream_url.replace("/shop", "/other")) as ws:
+            async with connect_to(server.stream_url.replace("/shop", "/other")) as ws:
                 with pytest.raises(websockets.ConnectionClosed) as closed:
                     await ws.recv()
             assert closed.value.rcvd.code == 4404

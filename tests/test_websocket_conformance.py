@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from buildwidget.server._uvicorn import HttpProtocol, WebSocketProtocol
+from buildwidget.server._frames import WebSocketProtocol
+from buildwidget.server._http import HttpProtocol
 from tests.projects import until
 
 TEXT, BINARY, CLOSE, PING, PONG, CONT = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0

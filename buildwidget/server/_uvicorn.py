@@ -1,279 +1,290 @@
-"""uvicorn's protocols for many silent readers: prepared frames, backpressure told at once, bounded handshakes.
+"""Which of uvicorn's protocols serve us: our own, where uvicorn has the parts that they extend; else its own.
 
-Written against uvicorn 0.54, whose version is pinned: both classes extend classes of uvicorn that promise nothing.
+uvicorn promises nothing about those parts. So before they are used, a whole conversation is held in memory, and what
+comes out of it is compared with what must.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import functools
+import importlib
 import logging
 import socket
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode
-from websockets.server import ServerProtocol
+import uvicorn
+from uvicorn.server import ServerState
 
-from ._handshake import MAX_TARGET, shortened
-from ._http10 import UnchunkedCycle
-from .wire import EXTENSION, Batch, binary_frame, nothing, text_frame
+from .wire import ABORT, EXTENSION, Batch, text_frame
 
-__all__ = ["FrameWriter", "HttpProtocol", "WebSocketProtocol"]
+__all__ = ["protocols"]
 
-HEADER_SECONDS: Final = 10.0  # for a request line and its headers
-HEADER_BYTES: Final = 64 * 1024
-CLOSE_SECONDS: Final = 3.0  # for the answer to a close frame
+logger = logging.getLogger("buildwidget.server")
+
 DEAD_MS: Final = 60_000  # a peer that acknowledges nothing for so long is gone
 
-_quiet = logging.getLogger("buildwidget.server.wire")
-_quiet.setLevel(logging.WARNING)  # uvicorn's lines at 'info' show whole addresses, and those may hold tokens
+_REQUEST: Final = (
+    b"GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+_ACCEPTED: Final = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the answer to that key (RFC 6455, 1.3)
+_PING: Final = b"\x89\x81\0\0\0\0p"
+_PONG: Final = b"\x8a\x01p"
+_HI: Final = b"\x81\x82\0\0\0\0hi"
+_CLOSE: Final = b"\x88\x82\0\0\0\0\x03\xe8"
+_CLOSED: Final = b"\x88\x02\x03\xe8"
 
 
-class FrameWriter:
-    """Writes prepared frames to one WebSocket's transport. See `wire.Writer`."""
-
-    __slots__ = ("_protocol", "closed", "on_closed", "on_paused", "on_resumed", "paused", "raw")
-
-    def __init__(self, protocol: WebSocketProtocol) -> None:
-        self._protocol = protocol
-        self.paused = False
-        self.closed = protocol.is_over
-        self.on_paused: Callable[[], None] = nothing
-        self.on_resumed: Callable[[], None] = nothing
-        self.on_closed: Callable[[], None] = nothing
-        # With next to nothing as its limit, a transport tries to write at once, and tells at once what it must keep.
-        protocol.transport.set_write_buffer_limits(high=1, low=0)
-        self.raw: Callable[[bytes], object] | None = protocol.transport.write
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that the socket has not taken yet."""
-        return self._protocol.transport.get_write_buffer_size()
-
-    def write(self, batch: Batch) -> None:
-        """Write all messages of a batch."""
-        if not self.closed:
-            self._protocol.transport.write(batch.frames)
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame, and wait for its answer for a while."""
-        self._protocol.say_goodbye(code, reason)
-
-    def abort(self) -> None:
-        """End the connection without a word."""
-        self._protocol.transport.abort()
-        self.end()
-
-    def end(self) -> None:
-        """No frame may follow."""
-        if not self.closed:
-            self.closed = True
-            self.on_closed()
+@functools.cache
+def protocols() -> tuple[Any, Any]:
+    """What ``uvicorn.Config`` gets as ``http`` and ``ws``."""
+    http = _if_it_works("_http", "HttpProtocol", _try_http)
+    ws = _if_it_works("_frames", "WebSocketProtocol", _try_websocket)
+    if http is None or ws is None:
+        logger.info(
+            "uvicorn %s lacks parts that the fast way needs: WebSockets are served the plain way", uvicorn.__version__
+        )
+    return http or "auto", ws or plain_websocket()
 
 
-class _Conn(ServerProtocol):
-    """A close frame may come between the fragments of a message (RFC 6455, 5.4): then the message is given up."""
+def plain_websocket() -> Any:
+    """The WebSocket of uvicorn's own choice, which lets the application end a connection at once."""
+    config = uvicorn.Config(_nobody, ws="auto", log_config=None)
+    config.load()
+    base: Any = config.ws_protocol_class
+    if base is None:
+        return "auto"
 
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE:
-            self.current_size = None
-        super().recv_frame(frame)
+    def connection_made(self: Any, transport: Any) -> None:
+        base.connection_made(self, transport)
+        app = self.app
 
+        async def with_abort(scope: Any, receive: Any, send: Any) -> None:
+            scope.setdefault("extensions", {})[ABORT] = transport.abort
+            await app(scope, receive, send)
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, with an extension in the scope that writes prepared frames.
+        self.app = with_abort
+        connection = transport.get_extra_info("socket")
+        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
 
-    What a client said before it closed, or before it broke the protocol, is still handed to the application, and what
-    the application answers to it is still sent: the end waits until the application asks for more.
-    """
+    # What uvicorn answers by itself, such as pings, is bounded by what it reads: nothing, while a socket is full.
+    def pause_writing(self: Any) -> None:
+        base.pause_writing(self)
+        if hasattr(self, "read_paused"):
+            self.transport.pause_reading()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.logger = _quiet
-        self.close_timeout = CLOSE_SECONDS
-        self._writer: FrameWriter | None = None
-        self._last_act: Callable[[], None] | None = None
-        self.conn.__class__ = _Conn
-
-    def data_received(self, data: bytes) -> None:
-        """Frames, or parts of them."""
-        self.conn.receive_data(data)
-        broken = self.conn.parser_exc is not None
-        self.handle_events()
-        if broken and not self.close_sent:
-            self._when_read(self.handle_parser_exception)
-
-    def _when_read(self, act: Callable[[], None]) -> None:
-        if self.queue.empty():
-            act()
-        elif self._last_act is None:
-            self._last_act = act
-
-    async def receive(self) -> Any:
-        """The next event for the application."""
-        if self._last_act is not None and self.queue.empty():
-            act, self._last_act = self._last_act, None
-            act()
-        return await super().receive()
-
-    async def send(self, message: Any) -> None:
-        """An event of the application."""
-        if self._last_act is not None and message["type"] == "websocket.send" and not self.transport.is_closing():
-            # websockets counts the connection as closing; on the wire it is not yet.
-            text, data = message.get("text"), message.get("bytes")
-            self.transport.write(text_frame(text.encode()) if data is None else binary_frame(data))
-            return
-        await super().send(message)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no more messages can be sent."""
-        return self.close_sent or self.disconnected or not self.handshake_complete or self.transport.is_closing()
-
-    def handle_connect(self, event: Any) -> None:
-        """Offer the writer beside what uvicorn offers."""
-        super().handle_connect(event)
-        if not self.close_sent:
-            self.scope["extensions"][EXTENSION] = self._offer  # pyright: ignore[reportArgumentType, reportOptionalSubscript, reportTypedDictNotRequiredAccess]
-
-    def _offer(self) -> FrameWriter:
-        if self._writer is None:
-            self._writer = FrameWriter(self)
-            connection: socket.socket | None = self.transport.get_extra_info("socket")
-            if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-                with contextlib.suppress(OSError):
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
-        return self._writer
-
-    def pause_writing(self) -> None:
-        """The socket is full."""
-        super().pause_writing()
-        writer = self._writer
-        if writer is not None and not writer.paused:
-            writer.paused = True
-            writer.on_paused()
-
-    def resume_writing(self) -> None:
-        """Everything is written."""
-        super().resume_writing()
-        writer = self._writer
-        if writer is not None and writer.paused:
-            writer.paused = False
-            if not writer.closed:
-                writer.on_resumed()
-
-    def say_goodbye(self, code: int, reason: str) -> None:
-        """Start the closing handshake, if it has not begun."""
-        if self.is_over:
-            return
-        with contextlib.suppress(InvalidState):
-            self.conn.send_close(code, reason)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        if self.read_paused:
-            self.read_paused = False
+    def resume_writing(self: Any) -> None:
+        base.resume_writing(self)
+        if not getattr(self, "read_paused", True):
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
-        self._end()
 
-    def shutdown(self) -> None:
-        """The server ends: 1001, where uvicorn would say 1012."""
-        self.say_goodbye(1001, "the server is going away")
-        super().shutdown()
-
-    def handle_close(self, event: Any) -> None:
-        """The client says goodbye, or answers ours."""
-
-        def act() -> None:
-            WebSocketsSansIOProtocol.handle_close(self, event)
-            self._end()
-
-        if self.close_sent:  # nothing can be answered any more, and the application may have gone
-            act()
-        else:
-            self._when_read(act)
-
-    def handle_parser_exception(self) -> None:
-        """The client broke the protocol."""
-        super().handle_parser_exception()
-        self._end()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """There is nobody any more."""
-        super().connection_lost(exc)
-        self._end()
-
-    def _end(self) -> None:
-        if self._writer is not None:
-            self._writer.end()
+    methods = (connection_made, pause_writing, resume_writing)
+    return type("PlainWebSocketProtocol", (base,), {method.__name__: method for method in methods})
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, which does not wait for ever for the end of a request's headers."""
+def _if_it_works(module: str, name: str, check: Callable[[Any], bool]) -> Any | None:
+    try:
+        protocol = getattr(importlib.import_module(f".{module}", __package__), name)
+        with _in_silence():
+            works = check(protocol)
+        if works:
+            return protocol
+        logger.debug("%s does not say with uvicorn %s what it must", name, uvicorn.__version__)
+    except Exception as error:  # noqa: BLE001 (whatever a uvicorn of the future does)
+        logger.debug("%s cannot be used with uvicorn %s: %r", name, uvicorn.__version__, error)
+    return None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._deadline: asyncio.TimerHandle | None = None
-        self._head = 0  # bytes of the request's line and headers so far
-        self._in_head = True
 
-    def connection_made(self, transport: Any) -> None:
-        """The clock for the first request starts."""
-        super().connection_made(transport)
-        self._start_clock()
+@contextlib.contextmanager
+def _in_silence() -> Generator[None]:
+    """Nothing of these conversations belongs into a log."""
+    names = ("buildwidget.server", "buildwidget.server.wire", "uvicorn.error")
+    loggers = [one for one in map(logging.getLogger, names) if not one.disabled]
+    for one in loggers:
+        one.disabled = True
+    try:
+        yield
+    finally:
+        for one in loggers:
+            one.disabled = False
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of a request; of its head, only so many."""
-        if self._in_head:
-            if self._deadline is None:
-                self._start_clock()
-            self._head += len(data)
-        super().data_received(data)
-        if self._in_head and self._head > HEADER_BYTES and not self.transport.is_closing():
-            self._stop_clock()
-            self.send_400_response("The request's headers are too long.")
 
-    def on_headers_complete(self) -> None:
-        """The clock stops."""
-        self._in_head = False
-        self._head = 0
-        self._stop_clock()
-        super().on_headers_complete()
-        cycle: Any = self.cycle  # none yet, if the request became a WebSocket
-        if self.scope["http_version"] == "1.0" and cycle is not None:
-            cycle.__class__ = UnchunkedCycle
+# -- conversations in memory -----------------------------------------------------------------------------------------
 
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over, with a head that the next parser can take."""
-        if len(self.url) > MAX_TARGET:
-            self.send_400_response("The address is too long; send long lists with a subscribe message.")
-            return
-        self.scope["headers"] = shortened(self.scope["headers"])
-        super().handle_websocket_upgrade()
 
-    def on_message_complete(self) -> None:
-        """The next bytes are another request's."""
-        self._in_head = True
-        super().on_message_complete()
+async def _nobody(scope: Any, receive: Any, send: Any) -> None:
+    """An application that does nothing."""
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for."""
-        self._stop_clock()
-        super().connection_lost(exc)
 
-    def _start_clock(self) -> None:
-        self._deadline = self.loop.call_later(HEADER_SECONDS, self._give_up)
+def _try_websocket(protocol: Any) -> bool:
+    """A handshake, a prepared frame, a message and its answer, a ping, a full socket, and a goodbye."""
+    got: list[Any] = []
 
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append((await receive())["type"])
+        await send({"type": "websocket.accept"})
+        writer = scope["extensions"][EXTENSION]()
+        got.append(writer)
+        writer.write(Batch([b"one"]))
+        made.data_received(_HI)
+        got.append((await receive())["text"])
+        await send({"type": "websocket.send", "text": "two"})
+        await _Never()
 
-    def _give_up(self) -> None:
-        self._deadline = None
-        self.transport.abort()
+    loop, transport = _Loop(), _Transport()
+    made = protocol(config=_config(app), server_state=ServerState(), app_state={}, _loop=loop)
+    made.connection_made(transport)
+    made.data_received(_REQUEST + b"\r\n")
+    loop.run()
+    made.data_received(_PING)
+    said = transport.said()
+    if not (_ACCEPTED in said and said.endswith(text_frame(b"one") + text_frame(b"two") + _PONG)):
+        return False
+    writer = got[1]
+    made.pause_writing()
+    made.data_received(_PING)
+    writer.write(Batch([b"three"]))
+    if transport.said() or not writer.paused:
+        return False
+    made.resume_writing()
+    if transport.said() != text_frame(b"three") + _PONG or writer.paused:
+        return False
+    made.data_received(_CLOSE)
+    made.connection_lost(None)
+    loop.close()
+    return got[0] == "websocket.connect" and got[2] == "hi" and transport.said() == _CLOSED and bool(writer.closed)
+
+
+def _try_http(protocol: Any) -> bool:
+    """A request and its response; an upgrade with a body, which is refused; an upgrade, which is handed on."""
+    got: list[Any] = []
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        got.append(scope["path"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    class Socket:
+        def __init__(self, **kwargs: Any) -> None: ...
+        def connection_made(self, transport: Any) -> None: ...
+        def data_received(self, data: bytes) -> None:
+            got.append(data)
+
+    def talk(data: bytes) -> bytes:
+        loop, transport = _Loop(), _Transport()
+        config = _config(app)
+        config.ws_protocol_class = cast("Any", Socket)
+        made = protocol(config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        made.connection_made(transport)
+        made.data_received(data)
+        loop.run()
+        made.connection_lost(None)
+        loop.close()
+        if loop.waiting:
+            raise RuntimeError("a clock goes on")
+        return transport.said()
+
+    fine = b" 204 " in talk(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n") and got == ["/x"]
+    return (
+        fine
+        and b" 400 " in talk(_REQUEST + b"Content-Length: 9\r\n\r\n")
+        and got == ["/x"]
+        and not talk(_REQUEST + b"\r\n")
+        and b"Upgrade: websocket".lower() in got[1].lower()
+    )
+
+
+def _config(app: Any) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app, http="httptools", ws="none", log_config=None, lifespan="off", ws_ping_interval=None,
+        ws_per_message_deflate=False, access_log=False,
+    )  # fmt: skip
+    config.load()
+    return config
+
+
+class _Timer:
+    def __init__(self, loop: _Loop) -> None:
+        self._loop = loop
+        loop.waiting.add(self)
+
+    def cancel(self) -> None:
+        self._loop.waiting.discard(self)
+
+
+class _Never:
+    """What does not happen in a conversation."""
+
+    def __await__(self) -> Generator[None]:
+        yield
+
+
+class _Task:
+    def add_done_callback(self, act: Any) -> None: ...
+
+
+class _Loop:
+    """As much of an event loop as a conversation without waiting needs."""
+
+    def __init__(self) -> None:
+        self._tasks: list[Coroutine[Any, Any, None]] = []
+        self.waiting: set[_Timer] = set()
+
+    def create_task(self, task: Coroutine[Any, Any, None], **_: Any) -> _Task:
+        self._tasks.append(task)
+        return _Task()
+
+    def call_later(self, *_: Any) -> _Timer:
+        return _Timer(self)
+
+    def time(self) -> float:
+        return 0.0
+
+    def run(self) -> None:
+        for task in self._tasks:
+            try:
+                task.send(None)
+            except StopIteration:
+                continue
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.close()
+
+
+class _Transport:
+    """A socket that takes everything."""
+
+    def __init__(self) -> None:
+        self._said = b""
+        self._closing = False
+
+    def said(self) -> bytes:
+        said, self._said = self._said, b""
+        return said
+
+    def write(self, data: Any) -> None:
+        self._said += bytes(data)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name in {"sockname", "peername"} else default
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def set_protocol(self, protocol: Any) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
+
+    abort = close

@@ -15,7 +15,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
@@ -23,6 +23,7 @@ from ..errors import BadRequestError, PublishError, UnknownSessionError
 from .access import Access, Refusal
 from .config import ServerOptions, session_ids
 from .lines import respond, wants_lines
+from .responses import StateResponse
 from .sessions import Sessions, note_sessions
 from .stream import Receive, Scope, Send, handle
 
@@ -289,19 +290,22 @@ class _Api:
 
     async def status(self, request: Request) -> Response:
         try:
-            session = self._sessions.get(request.path_params["session_id"])
+            hub = self._sessions.hub(request.path_params["session_id"])
         except UnknownSessionError as error:
             return error_response(404, "no_session", str(error))
-        seq, state = session.snapshot_at()
-        return json_response({"session_id": session.session_id, "epoch": session.epoch, "seq": seq, "state": state})
+        return StateResponse(hub)
 
     async def publish(self, request: Request) -> Response:
         session_id = request.path_params["session_id"]
         body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                return error_response(413, "too_big", "at most 1 MiB at once; send the messages in parts")
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BODY:
+                    return error_response(413, "too_big", "at most 1 MiB at once; send the messages in parts")
+        except ClientDisconnect:
+            logger.info("a publication into %s was not sent whole", session_id)
+            return Response(status_code=400)  # nobody reads it
         try:
             messages = msgspec.json.decode(bytes(body).removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, RecursionError) as error:

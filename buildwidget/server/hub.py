@@ -3,8 +3,8 @@
 There is no queue per client. Every client has a place in the log of its session. One that keeps up has the hub's own
 place, and all that do, and want the same, get the same bytes: made once, written once to each. One whose socket is full
 stays where it is until the socket is empty again; then it gets what it missed, collapsed, or, if that is more than
-``queue_bytes``, a gap and a snapshot. So a client that does not read costs nothing but the bytes of its last write, and
-nobody waits for it.
+``queue_bytes``, a gap and a snapshot. So a client that does not read costs nothing but the bytes of its last write,
+of which it holds a slice of its own and shares the rest, and nobody waits for it.
 
 The first message after a silence goes out at once; while more keep coming, those of one tick are joined.
 """
@@ -15,156 +15,49 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Final
-
-import msgspec
 
 from .. import __version__
 from .. import events as ev
 from ..log import Logged, collapse
-from ..model import State
 from ..session import BuildSession
-from ..state import KINDS
+from .budget import Budget
+from .clients import Client, Group, Numbered, Start
 from .config import ServerOptions
 from .filters import EVERYTHING, Filter
 from .meters import Meters
-from .wire import Batch, Writer
+from .snapshots import EncodedState, stamp
+from .wire import SLICE, Batch, Message
 
-__all__ = ["Client", "Hub", "Start"]
+__all__ = ["Hub"]
 
 logger = logging.getLogger("buildwidget.server")
 
 SERVER: Final = f"buildwidget/{__version__}"
-SLICE: Final = 500  # clients that get a heartbeat in one turn of the loop
+MANY: Final = 500  # clients that get a heartbeat in one turn of the loop
 CHUNK: Final = 128 * 1024  # bytes that a client which resumes gets at a time
 GOODBYE: Final = 1.0  # seconds between the close frame and the end of a client that does not read
-
-
-class Numbered(Batch):
-    """A batch whose messages say where in the log they lead (``epoch:seq``, or nothing), for event sources."""
-
-    def __init__(self, messages: list[bytes], ids: list[str]) -> None:
-        super().__init__(messages)
-        self.ids = ids
-
-
-class Start(msgspec.Struct, frozen=True):
-    """Where a client wants to begin.
-
-    With ``epoch`` and ``since``: after that message. With ``snapshot``: with the whole state. With neither: with the
-    present state as ordinary messages.
-    """
-
-    epoch: str | None = None
-    since: int | None = None
-    snapshot: bool = False
-
-
-class Client:
-    """One reader of one session."""
-
-    __slots__ = (
-        "_seen",
-        "address",
-        "at",
-        "connected_at",
-        "exact_until",
-        "filter",
-        "group",
-        "hub",
-        "id",
-        "leaving",
-        "stalled_at",
-        "user_agent",
-        "writer",
-    )
-
-    def __init__(
-        self, hub: Hub, writer: Writer, wanted: Filter = EVERYTHING, *, client_id: str, address: str, user_agent: str
-    ) -> None:
-        self.hub, self.writer, self.filter, self.id = hub, writer, wanted, client_id
-        self.address, self.user_agent = address, user_agent
-        self.connected_at = datetime.now(UTC)
-        self.at = 0  # the newest number it has got; only looked at while it does not keep up
-        self.exact_until = 0  # up to here nothing may be left out: it resumes
-        self.group: _Group | None = None  # of those that keep up
-        self.stalled_at = 0.0
-        self._seen = 0
-        self.leaving = False
-
-    @property
-    def seq(self) -> int:
-        """The newest number that was written to it."""
-        return self.hub.at if self.group is not None else self.at
-
-    @property
-    def lag(self) -> int:
-        """How many bytes of the log it has not got yet, and how many wait in its socket."""
-        behind = 0 if self.group is not None else self.hub.session.log.size_since(self.at)
-        return behind + self.writer.buffered
-
-    def send(self, *messages: Any) -> None:
-        """Write messages about the connection."""
-        self.writer.write(Batch([ev.encode(message) for message in messages]))
-
-    def moves(self) -> bool:
-        """Whether it has read something since it was last asked."""
-        buffered = self.writer.buffered
-        moved = buffered < self._seen
-        self._seen = buffered
-        return moved
-
-
-class _Group:
-    """Clients that keep up and want the same."""
-
-    def __init__(self, wanted: Filter, now: float) -> None:
-        self.filter = wanted
-        self.clients: set[Client] = set()
-        self.spoke_at = now
-        self._raws: list[Callable[[bytes], object]] | None = None
-        self._plain: list[Writer] = []
-
-    def add(self, client: Client) -> None:
-        self.clients.add(client)
-        self._raws = None
-
-    def discard(self, client: Client) -> None:
-        self.clients.discard(client)
-        self._raws = None
-
-    def send(self, batch: Batch) -> None:
-        """The hot loop: one write per client, of bytes that were made once."""
-        raws = self._raws
-        if raws is None:
-            raws = self._raws = [c.writer.raw for c in self.clients if c.writer.raw is not None]
-            self._plain = [c.writer for c in self.clients if c.writer.raw is None]
-        if raws:
-            frames = batch.frames
-            for write in raws:
-                write(frames)
-        for writer in self._plain:
-            writer.write(batch)
 
 
 class Hub:
     """All clients of one session in one event loop. Every method is called in that loop, unless it says otherwise."""
 
-    def __init__(self, session: BuildSession, options: ServerOptions, meters: Meters) -> None:
-        self.session, self._options, self._meters = session, options, meters
+    def __init__(self, session: BuildSession, options: ServerOptions, meters: Meters, budget: Budget) -> None:
+        self.session, self._options, self._meters, self.budget = session, options, meters, budget
         self.loop = self._loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
-        self._groups: dict[Filter, _Group] = {}
+        self._groups: dict[Filter, Group] = {}
         self._lagging: set[Client] = set()
         self._inbox: deque[list[Logged]] = deque()
         self._woken = False
         self._timer: asyncio.TimerHandle | None = None
         self._last = -self._options.tick
         self._closed = False
-        self._state: tuple[int, bytes, State] | None = None  # the newest snapshot that somebody needed
-        self._present: tuple[int, list[tuple[Any, bytes]]] | None = None
+        self._goodbye: tuple[int, str] | None = None
+        self._state: EncodedState | None = None  # the newest that somebody needed
+        self._state_used = False  # since the last sweep
+        self._state_size = 0
         self.used_at = self._loop.time()
         with session.lock:
             self.at = session.seq
@@ -203,12 +96,14 @@ class Hub:
         if not rows:
             return
         now = self._last = self.used_at = self._loop.time()
-        self.at = rows[-1].event.seq
         self._meters.events += len(rows)
-        for group in list(self._groups.values()):
-            self._send_rows(group, rows, now)
+        # One whose socket becomes full in the middle holds this part, and has its place in the log after it.
+        for part in _in_parts(rows):
+            self.at = part[-1].event.seq
+            for group in list(self._groups.values()):
+                self._send_rows(group, part, now)
 
-    def _send_rows(self, group: _Group, rows: list[Logged], now: float) -> None:
+    def _send_rows(self, group: Group, rows: list[Logged], now: float) -> None:
         wanted = rows if group.filter is EVERYTHING else [row for row in rows if group.filter.passes(row.event)]
         if not wanted:
             return
@@ -222,9 +117,9 @@ class Hub:
         epoch = self.session.epoch
         return Numbered([row.data for row in rows], [f"{epoch}:{row.event.seq}" for row in rows])
 
-    def _whole(self, messages: list[bytes]) -> Batch:
-        """Messages after which a client has everything up to now."""
-        return Numbered(messages, [""] * (len(messages) - 1) + [f"{self.session.epoch}:{self.at}"])
+    def _whole(self, messages: list[bytes] | list[Message], seq: int) -> Batch:
+        """Messages after which a client has everything up to ``seq``."""
+        return Numbered(messages, [""] * (len(messages) - 1) + [f"{self.session.epoch}:{seq}"])
 
     @contextlib.asynccontextmanager
     async def _aligned(self) -> AsyncGenerator[None]:
@@ -247,12 +142,14 @@ class Hub:
         client.writer.on_paused = lambda: self._paused(client)
         client.writer.on_resumed = lambda: self._resumed(client)
         client.writer.on_closed = lambda: self.leave(client)
+        client.writer.budget = self.budget
+        client.writer.heartbeat = lambda: ev.encode(ev.Heartbeat(seq=client.seq, **self._common()))
         async with self._aligned():
             self.used_at = self._loop.time()
             self.clients.add(client)
             self._meters.connects += 1
             resumed = self._can_resume(start.epoch, start.since)
-            if start.epoch is not None or start.since is not None:
+            if start.resumes:
                 self._count_resume(resumed)
             hello = ev.Connection(
                 epoch=self.session.epoch,
@@ -262,17 +159,16 @@ class Hub:
                 heartbeat=self._options.heartbeat,
                 **self._common(),
             )
-            messages = [ev.encode(hello)]
+            self._write(client, Batch([ev.encode(hello)]))
             if resumed:
                 assert start.since is not None
                 client.at, client.exact_until = start.since, self.at
+            elif start.resumes or start.snapshot:
+                self._give_state(client, newer_than=0)
             else:
-                client.at = self.at
-                if start.snapshot or start.epoch is not None or start.since is not None:
-                    messages.append(self._snapshot())
-                else:
-                    messages += [data for event, data in self._present_state() if client.filter.passes(event)]
-            self._write(client, Batch(messages) if resumed else self._whole(messages))
+                state = self._encoded(newer_than=0)
+                client.at = state.seq
+                self._write_state(client, state, self._whole(state.messages(client.filter), state.seq))
             self._catch_up(client)
 
     async def resume(self, client: Client, epoch: str, since: int) -> None:
@@ -309,39 +205,49 @@ class Hub:
                 )
             )
             if wider:
-                client.at, client.exact_until = self.at, 0
-                self._write(client, self._whole([self._snapshot()]))
+                self._give_state(client, newer_than=self.at)
             self._catch_up(client)
 
     async def report(self, client: Client, request_id: Any) -> None:
         """Answer ``request_status``."""
         async with self._aligned():
-            state = self._encoded()[2]
-            client.send(
-                ev.StatusReport(epoch=self.session.epoch, seq=self.at, state=state, id=request_id, **self._common())
-            )
+            state = self._encoded(newer_than=client.seq)
+            self._write_state(client, state, Batch([state.status(request_id)]))
+
+    @property
+    def state_size(self) -> int:
+        """About how many bytes the encoded state has; 0 if nobody has asked for it yet."""
+        return self._state_size
+
+    async def state_now(self) -> EncodedState:
+        """The present state, encoded for all that need it now."""
+        async with self._aligned():
+            return self._encoded(newer_than=self.at)
 
     def leave(self, client: Client) -> None:
         """Forget a client. Can be called again."""
         self._leave_group(client)
         self._lagging.discard(client)
         self.clients.discard(client)
+        client.hold(None)
         self.used_at = self._loop.time()
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye to every client and listen no longer."""
+        """Say goodbye to every client, to one that lags when it has got the rest, and listen no longer."""
         self._closed = True
+        self._goodbye = (code, reason)
         self._forget()
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
         for client in list(self.clients):
-            client.writer.close(code, reason)
+            if client not in self._lagging:
+                client.writer.close(code, reason)
 
     # -- one client -----------------------------------------------------------------------------------------------
 
     def _common(self) -> dict[str, Any]:
-        return {"session_id": self.session.session_id, "timestamp": datetime.now(UTC)}
+        return stamp(self.session.session_id)
 
     def _can_resume(self, epoch: str | None, since: int | None) -> bool:
         if epoch != self.session.epoch or since is None:
@@ -355,23 +261,38 @@ class Hub:
         else:
             self._meters.resume_misses += 1
 
-    def _encoded(self) -> tuple[int, bytes, State]:
-        """The present snapshot as a message, made once for all that need it now. The lock is held."""
-        if self._state is None or self._state[0] != self.at:
-            state = self.session.snapshot()
-            message = ev.Snapshot(epoch=self.session.epoch, seq=self.at, state=state, **self._common())
-            self._state = (self.at, ev.encode(message), state)
-        return self._state
+    def _encoded(self, newer_than: int) -> EncodedState:
+        """The present state, encoded once for all that need it now. The lock is held.
 
-    def _snapshot(self) -> bytes:
-        return self._encoded()[1]
+        While clients still read too many versions, it may be one from a moment ago, but none from before
+        ``newer_than``: the log tells the rest.
+        """
+        self._state_used = True
+        state = self._state
+        if state is not None:
+            if state.seq == self.at or (newer_than <= state.seq and self._will_do(state)):
+                return state
+            self._state = None  # so that its bytes are gone if nobody reads them
+        state = EncodedState(
+            self.session.session_id, self.session.epoch, self.at, self.session.snapshot(), self.budget.admit
+        )
+        self._state, self._state_size = state, len(state.json)
+        return state
 
-    def _present_state(self) -> list[tuple[Any, bytes]]:
-        """The present state as ordinary messages without numbers, for clients that know nothing of snapshots."""
-        if self._present is None or self._present[0] != self.at:
-            events = list(_as_messages(self._encoded()[2], self._common()))
-            self._present = (self.at, [(event, _unnumbered(event)) for event in events])
-        return self._present[1]
+    def _will_do(self, state: EncodedState) -> bool:
+        log = self.session.log
+        reaches = log.first_seq - 1 <= state.seq and log.size_since(state.seq) <= self._options.queue_bytes
+        return reaches and self.budget.is_tight(state.size)
+
+    def _give_state(self, client: Client, newer_than: int, *before: bytes) -> None:
+        """Write a snapshot; from there on the log goes on. The lock is held."""
+        state = self._encoded(newer_than)
+        client.at, client.exact_until = state.seq, 0
+        self._write_state(client, state, self._whole([*before, state.snapshot], state.seq))
+
+    def _write_state(self, client: Client, state: EncodedState, batch: Batch) -> None:
+        self._write(client, batch)
+        client.hold(state)
 
     def _write(self, client: Client, batch: Batch) -> None:
         self._meters.delivered += len(batch.messages)
@@ -382,8 +303,7 @@ class Hub:
         """Tell a client that it misses something, and give it the whole. The lock is held."""
         self._meters.gaps += 1
         gap = ev.Gap(from_seq=first, to_seq=self.at, reason=reason, **self._common())
-        client.at, client.exact_until = self.at, 0
-        self._write(client, self._whole([ev.encode(gap), self._snapshot()]))
+        self._give_state(client, client.at, ev.encode(gap))
 
     def _catch_up(self, client: Client) -> None:
         """Bring a client to where the hub is, as far as its socket takes it. The lock is held, ``at`` is the newest."""
@@ -393,7 +313,10 @@ class Hub:
                 return
             if client.at >= self.at:
                 self._lagging.discard(client)
-                self._join_group(client)
+                if self._goodbye is None:
+                    self._join_group(client)
+                else:
+                    client.writer.close(*self._goodbye)
                 return
             rows = self.session.log.since(client.at)
             if rows is None:
@@ -430,7 +353,7 @@ class Hub:
         if client.group is None and not client.writer.closed:
             group = self._groups.get(client.filter)
             if group is None:
-                group = self._groups[client.filter] = _Group(client.filter, self._loop.time())
+                group = self._groups[client.filter] = Group(client.filter, self._loop.time())
             client.group = group
             group.add(client)
 
@@ -455,6 +378,7 @@ class Hub:
             self._lag(client)
 
     def _resumed(self, client: Client) -> None:
+        client.hold(None)
         if client not in self._lagging or client.writer.closed:
             return
         if self.session.lock.acquire(blocking=False):
@@ -471,7 +395,11 @@ class Hub:
     def sweep(self) -> None:
         """About once a second: heartbeats, and an end to those that do not read."""
         now = self._loop.time()
+        if not self._state_used:
+            self._state = None
+        self._state_used = False
         for group in list(self._groups.values()):
+            group.look()
             if now - group.spoke_at >= self._options.heartbeat:
                 group.spoke_at = now
                 beat = Batch([ev.encode(ev.Heartbeat(seq=self.at, **self._common()))])
@@ -480,47 +408,46 @@ class Hub:
             if client.moves():
                 client.stalled_at = now
             elif now - client.stalled_at >= self._options.patience and not client.leaving:
-                client.leaving = True
-                self._meters.dropped_clients += 1
                 logger.warning("client %s has read nothing for %.0f s: dropped", client.id, self._options.patience)
-                client.writer.close(1013, "too slow")
+                self._drop(client)
                 self._loop.call_later(GOODBYE, client.writer.abort)
+
+    def _drop(self, client: Client) -> None:
+        client.leaving = True
+        self._meters.dropped_clients += 1
+        client.writer.close(1013, "too slow")
+        self.leave(client)
+
+    def give_up(self, client: Client) -> None:
+        """End a client that holds what others need. From any thread."""
+
+        def act() -> None:
+            if client in self.clients:
+                logger.warning("client %s still reads an old state, and there are too many: dropped", client.id)
+                self._drop(client)
+                client.writer.abort()
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(act)
 
     def _send_sliced(self, batch: Batch, clients: list[Client]) -> None:
         """To many, without keeping the loop for long."""
-        for client in clients[:SLICE]:
+        for client in clients[:MANY]:
             if client.group is not None:
                 client.writer.write(batch)
-        if len(clients) > SLICE:
-            self._loop.call_soon(self._send_sliced, batch, clients[SLICE:])
+        if len(clients) > MANY:
+            self._loop.call_soon(self._send_sliced, batch, clients[MANY:])
 
 
-def _unnumbered(event: Any) -> bytes:
-    fields = msgspec.to_builtins(event)
-    del fields["seq"]
-    return msgspec.json.encode(fields)
-
-
-def _as_messages(state: State, common: dict[str, Any]) -> Iterable[Any]:
-    """A state as the messages that tell it, in the order people read them."""
-    asdict = msgspec.structs.asdict
-    yield ev.SessionUpdate(**asdict(state.session), **common)
-    if state.runtime is not None:
-        yield ev.RuntimeUpdate(**asdict(state.runtime), **common)
-    items = [*state.phases, *state.components, *state.features, *state.tasks, *state.checkpoints]
-    for item in items:
-        yield KINDS[type(item)][2](**asdict(item), **common)
-    for warning in state.warnings:
-        yield ev.Warning_(**asdict(warning), **common)
-    for file in state.context:
-        yield ev.FileChange(change_type="modified", **asdict(file), **common)
-    for row in state.terminal.tail:
-        yield ev.TerminalOutput(
-            output=row.text + "\n",
-            content=row.text + "\n",
-            output_type=row.output_type,
-            source=row.source,
-            line=row.line,
-            **common,
-        )
-    yield ev.BuildProgress(**asdict(state.progress), **common)
+def _in_parts(rows: list[Logged]) -> Iterator[list[Logged]]:
+    """What is written at a time: as many messages as make a slice, at least one."""
+    part: list[Logged] = []
+    size = 0
+    for row in rows:
+        if part and size + len(row.data) > SLICE:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += len(row.data)
+    if part:
+        yield part

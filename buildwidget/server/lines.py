@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import functools
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Final
 
 from .access import peer_of
+from .clients import Client, Numbered, Start
 from .filters import Filter
-from .hub import Client, Numbered, Start
 from .query import start_of
 from .sessions import Sessions
-from .wire import Batch, TaskWriter
+from .wire import Batch, TaskWriter, abort_of, in_slices, parts_of
 
 __all__ = ["LinesWriter", "respond", "wants_lines"]
 
@@ -49,26 +50,30 @@ def start_of_lines(scope: MutableMapping[str, Any]) -> tuple[Start, Filter]:
 class LinesWriter(TaskWriter):
     """Writes batches as the body of one HTTP response."""
 
-    def __init__(self, send: Send, kind: str) -> None:
-        super().__init__(send)
+    def __init__(self, send: Send, kind: str, abort: Callable[[], None] | None = None) -> None:
+        super().__init__(send, abort)
         self._kind = kind
 
-    def messages(self, batch: Batch) -> list[tuple[MutableMapping[str, Any], int]]:
-        """One piece of the body."""
-        if self._kind == NDJSON:
-            body = b"".join(message + b"\n" for message in batch.messages)
-        elif isinstance(batch, Numbered):
-            pairs = zip(batch.messages, batch.ids, strict=True)
-            body = b"".join(
-                (f"id: {at}\n".encode() if at else b"") + b"data: %b\n\n" % message for message, at in pairs
-            )
-        else:
-            body = b"".join(b"data: %b\n\n" % message for message in batch.messages)
-        return [({"type": "http.response.body", "body": body, "more_body": True}, len(body))]
+    def messages(self, batch: Batch) -> Iterator[tuple[Callable[[], MutableMapping[str, Any]], int]]:
+        """Pieces of the body: a server takes the next when its client has read the one before."""
+        for body in in_slices(self._lines(batch)):
+            yield functools.partial(_part, body), len(body)
+
+    def _lines(self, batch: Batch) -> Iterator[bytes]:
+        before, after = (b"", b"\n") if self._kind == NDJSON else (b"data: ", b"\n\n")
+        ids = batch.ids if self._kind == SSE and isinstance(batch, Numbered) else [""] * len(batch.messages)
+        for message, at in zip(batch.messages, ids, strict=True):
+            yield (f"id: {at}\n".encode() if at else b"") + before
+            yield from parts_of(message)
+            yield after
 
     def farewell(self, code: int, reason: str) -> MutableMapping[str, Any]:  # noqa: ARG002 (HTTP has no close codes)
         """The end of the body."""
         return {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+def _part(body: bytes | memoryview) -> MutableMapping[str, Any]:
+    return {"type": "http.response.body", "body": bytes(body), "more_body": True}
 
 
 async def respond(
@@ -99,7 +104,7 @@ async def respond(
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
     hub = sessions.hub(session_id)
-    writer = LinesWriter(send, kind)
+    writer = LinesWriter(send, kind, abort_of(scope))
     agent = dict(scope.get("headers", ())).get(b"user-agent", b"")[:200].decode("latin-1")
     client = Client(
         hub,

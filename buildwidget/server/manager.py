@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from starlette.websockets import WebSocket, WebSocketState
 
-from .hub import Client, Start
+from .clients import Client, Start
 from .sessions import Sessions, default_sessions
 from .stream import MAX_MESSAGE, converse
 from .wire import Batch, writer_of

@@ -7,8 +7,8 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from ..errors import BadRequestError, FilterError
+from .clients import Start
 from .filters import EVERYTHING, MAX_COMPONENTS, MAX_TOPICS, Filter
-from .hub import Start
 
 __all__ = ["fields_of", "start_of", "text_of"]
 

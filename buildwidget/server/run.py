@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from ..errors import OptionsError
 from ..session import BuildSession
-from ._uvicorn import HttpProtocol, WebSocketProtocol
+from ._uvicorn import protocols
 from .addresses import stream_path
 from .app import create_app
 from .config import ServerOptions, session_ids
@@ -34,7 +34,8 @@ __all__ = ["LiveServer", "run", "serve"]
 logger = logging.getLogger("buildwidget.server")
 
 START: Final = 10.0  # seconds a server in a thread may take to start
-FAREWELL: Final = 8.0  # seconds it may take to end
+GRACE: Final = 2.0  # seconds for requests that are being answered when it ends
+FAREWELL: Final = 10.0  # seconds it may take to end
 
 
 def run(options: ServerOptions, announce: Callable[[str], None] | None = None) -> int:
@@ -233,7 +234,14 @@ class _Server(uvicorn.Server):
         for server in self.servers:  # nobody new
             server.close()
         await self._sessions.close_clients()
+        timer = asyncio.get_running_loop().call_later(GRACE, self._cut)
         await super().shutdown(sockets=sockets)
+        timer.cancel()
+
+    def _cut(self) -> None:
+        """End what has not ended by itself: requests that never end, responses that nobody reads."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -259,10 +267,11 @@ class _Server(uvicorn.Server):
 
 
 def _config(app: Starlette, options: ServerOptions) -> uvicorn.Config:
+    http, ws = protocols()
     return uvicorn.Config(
         app,
-        http=HttpProtocol,
-        ws=WebSocketProtocol,
+        http=http,
+        ws=ws,
         ws_max_size=MAX_MESSAGE,
         ws_ping_interval=None,  # our own heartbeat does that, and TCP_USER_TIMEOUT ends dead peers
         ws_per_message_deflate=False,  # 70 KiB per client instead of 20

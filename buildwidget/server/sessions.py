@@ -17,8 +17,10 @@ from ..errors import UnknownSessionError
 from ..model import BuildStatus
 from ..session import BuildSession
 from .addresses import check_id, page_query, stream_path
+from .budget import Budget
+from .clients import Client
 from .config import ID, ServerOptions
-from .hub import Client, Hub
+from .hub import Hub
 from .meters import Meters
 
 __all__ = [
@@ -48,6 +50,7 @@ class Sessions:
     def __init__(self, options: ServerOptions | None = None) -> None:
         self.options = options or ServerOptions()
         self.meters = Meters()
+        self.budget = Budget()  # of all clients together
         self.started_at = time.time()
         self._lock = threading.RLock()
         self._sessions: dict[str, BuildSession] = {}
@@ -169,7 +172,7 @@ class Sessions:
         with self._lock:
             hub = self._hubs.get((session_id, loop))
             if hub is None:
-                hub = self._hubs[session_id, loop] = Hub(session, self.options, self.meters)
+                hub = self._hubs[session_id, loop] = Hub(session, self.options, self.meters, self.budget)
             if loop not in self._sweepers:
                 self._sweepers[loop] = loop.call_later(SWEEP, self._sweep, loop)
             return hub

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
@@ -13,8 +14,8 @@ import msgspec
 from .. import events as ev
 from ..errors import BadRequestError, FilterError, UnknownSessionError
 from .access import Access, Refusal, peer_of
+from .clients import Client, Start
 from .filters import EVERYTHING, Filter
-from .hub import Client, Start
 from .query import start_of
 from .sessions import Sessions
 from .wire import writer_of
@@ -43,7 +44,8 @@ async def handle(
     if isinstance(verdict, Refusal):
         sessions.meters.refusals += 1
         logger.info("refused a client: %s", verdict.error)
-        await refuse(scope, send, verdict)
+        with contextlib.suppress(OSError, RuntimeError):
+            await refuse(scope, send, verdict)
         return
     problem: tuple[int, str] | None = None
     start, wanted = Start(), EVERYTHING
@@ -59,12 +61,15 @@ async def handle(
         problem = (4404, "no such session")
     except BadRequestError as error:
         problem = (1008, _reason(str(error)))
-    await send({"type": "websocket.accept"})
     if problem is not None or hub is None:
         sessions.meters.refusals += 1
         code, reason = problem or (1011, "")
-        await send({"type": "websocket.close", "code": code, "reason": reason})
+        logger.info("refused a client: %s", reason)
+        with contextlib.suppress(OSError, RuntimeError):  # what servers raise when it has gone meanwhile
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": code, "reason": reason})
         return
+    await send({"type": "websocket.accept"})
     headers = dict(scope.get("headers", ()))
     client = Client(
         hub,
@@ -99,6 +104,8 @@ async def converse(client: Client, receive: Receive, start: Start, sessions: Ses
             if not within:
                 sessions.meters.policy_closes += 1
                 writer.close(1008, "too many messages")
+            # The next question is read when the answer to this one is on its way: no answers pile up.
+            await writer.drained()
     except asyncio.CancelledError:
         if not getattr(writer, "aborted", False):
             raise
