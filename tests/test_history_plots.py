@@ -509,7 +509,7 @@ def test_text_can_be_read_in_both_themes() -> None:
 
 
 def test_colours_are_those_of_the_live_cell() -> None:
-    styles = (ROOT / "js" / "src" / "styles.css").read_text("utf-8")
+    styles = (ROOT / "js" / "src" / "views" / "tokens.css").read_text("utf-8")
     for token, status in (("done", "completed"), ("run", "in_progress"), ("fail", "error"), ("warn", "blocked")):
         assert look.COLOURS[status] in re.findall(rf"--bw-{token}-fill: (#\w+);", styles)
     assert set(look.COLOURS) == set(look.LIFECYCLE) == set(look.STATUS_WORDS)

@@ -59,7 +59,7 @@ STATUS_WORDS: Final = {
 }
 
 COLOURS: Final = {
-    "completed": "#2a9c57",  # the live cell's --bw-done-fill, --bw-run-fill and so on (js/src/styles.css)
+    "completed": "#2a9c57",  # the live cell's --bw-done-fill, --bw-run-fill and so on (js/src/views/tokens.css)
     "in_progress": "#3d7fcf",
     "error": "#e0525c",
     "blocked": "#b98a24",
