@@ -10,23 +10,20 @@ import contextlib
 import inspect
 import logging
 import os
-import stat
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from .errors import CheckpointError
-from .formats import MAX_BYTES, Record, read
-from .formats.decode import decode_object
+from .formats import Record, read
 from .formats.values import Reader, utc_of
 from .progress import calculate_completion_percentage, item_stats
+from .reading.decode import decode_object
+from .reading.files import read_settled
 from .watcher import FileWatcher
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__ = [
     "CheckpointError",
@@ -41,6 +38,7 @@ __all__ = [
 logger = logging.getLogger("buildwidget.compat")
 
 _ROOT: Final = ".buildrunner"
+_PATIENCE: Final = 0.1  # seconds that a reading call, which blocks its caller, waits for a writer
 
 
 def parse_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -239,14 +237,22 @@ def _broadcasts(
 
 
 def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:
-    """The file's JSON object and its record."""
-    path = os.path.expanduser(path)
-    raw, mtime = _bytes_of(path)
-    data = decode_object(os.fspath(path), raw)
+    """The file's JSON object and its record. A file that is being written is waited for, for at most 0.1 s."""
+    name = os.path.expanduser(os.fspath(path))
+
+    def parse(raw: bytes, about: os.stat_result) -> tuple[dict[str, Any], Record]:
+        data = decode_object(name, raw)
+        return data, read(_in_project(path), data, utc_of(about.st_mtime))
+
     try:
-        return data, read(_in_project(path), data, mtime)
+        return read_settled(None, name, parse, patience=_PATIENCE)
+    except FileNotFoundError:
+        raise CheckpointError(name, "there is no such file", code="unreadable") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CheckpointError(name, f"it cannot be read: {reason}", code="unreadable") from None
     except CheckpointError as error:  # say the path that the caller gave
-        raise CheckpointError(os.fspath(path), error.reason, error.place, error.code) from None
+        raise CheckpointError(name, error.reason, error.place, error.code) from None
 
 
 def _in_project(path: str | os.PathLike[str]) -> str:
@@ -256,33 +262,6 @@ def _in_project(path: str | os.PathLike[str]) -> str:
         # The outermost: an orchestration state may lie in a .buildrunner inside another one.
         return "/".join(parts[parts.index(_ROOT) :])
     return parts[-1]
-
-
-def _bytes_of(path: str | os.PathLike[str]) -> tuple[bytes, datetime]:
-    try:
-        # Without O_NONBLOCK, opening a FIFO that looks like a checkpoint would wait for its writer for ever.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    except FileNotFoundError:
-        raise CheckpointError(os.fspath(path), "there is no such file", code="unreadable") from None
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise CheckpointError(os.fspath(path), f"it cannot be opened: {reason}", code="unreadable") from None
-    try:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            kind = "a directory" if stat.S_ISDIR(about.st_mode) else "a FIFO or a device"
-            raise CheckpointError(os.fspath(path), f"it is {kind}, expected a file", code="not_a_file")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise CheckpointError(os.fspath(path), f"it cannot be read: {reason}", code="unreadable") from None
-    finally:
-        os.close(handle)
-    if len(raw) > MAX_BYTES:
-        reason = f"the file has {about.st_size:,} bytes; at most {MAX_BYTES:,} are read"
-        raise CheckpointError(os.fspath(path), reason, code="too_big")
-    return raw, utc_of(about.st_mtime)
 
 
 def _components(record: Record) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ class CheckpointError(BuildwidgetError, ValueError):
         Where in the file (``line 3, column 7``, ``$.components[2]``), or an empty string.
     code : str
         A short stable word: ``empty``, ``not_json``, ``not_object``, ``too_deep``, ``too_big``, ``not_utf8``,
-        ``wrong_shape``, ``unreadable``, ``not_a_file``, ``outside``.
+        ``wrong_shape``, ``unreadable``, ``not_a_file``, ``outside``, ``unstable``.
     """
 
     def __init__(self, path: object, reason: str, place: str = "", code: str = "not_json") -> None:

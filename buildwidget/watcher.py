@@ -18,14 +18,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias
 
 import anyio
 import anyio.lowlevel
 
 from .errors import CheckpointError
-from .formats.decode import decode_object
-from .reading.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file
+from .reading.decode import decode_object
+from .reading.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file, read_settled
 from .reading.retry import Retry
 from .watching.host import Host
 from .watching.pending import FileChange
@@ -45,13 +45,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-T = TypeVar("T")
 Callback: TypeAlias = Callable[[Path, str], Awaitable[None] | None]
 
 _CHECKPOINTS = f"{BASE}/checkpoints"
 _CONTEXT = f"{BASE}/context"
 _STAMP = re.compile(r"_(\d{8}_\d{6}(?:_\d{1,6})?)\.json$")
-_MAX_BYTES = 32 << 20
 _QUIET_NS = 20_000_000
 _READ_PATIENCE = 0.1  # seconds that a reading call, which blocks its caller, waits for a writer
 _START_PATIENCE = 30.0
@@ -170,11 +168,14 @@ class FileWatcher:
             As the system says.
         """
         rel = self._inside(path)
-        return self._read(rel, lambda raw: decode_object(rel, raw))
+        return read_settled(self.project_root, rel, lambda raw, _stat: decode_object(rel, raw), patience=_READ_PATIENCE)
 
     def read_context(self, path: str | Path) -> str:
         """Read one text file of the project; what is not UTF-8 becomes U+FFFD. Raises as `read_checkpoint` does."""
-        return self._read(self._inside(path), lambda raw: raw.decode("utf-8", "replace"))
+        rel = self._inside(path)
+        return read_settled(
+            self.project_root, rel, lambda raw, _stat: raw.decode("utf-8", "replace"), patience=_READ_PATIENCE
+        )
 
     def _list(self, folder: str, suffix: str) -> list[Path]:
         # A folder that is a link out of the project holds none of the project's files.
@@ -198,21 +199,6 @@ class FileWatcher:
             path, f"lies outside the project {self.project_root}; only files inside it are read", code="outside"
         )
 
-    def _read(self, rel: str, parse: Callable[[bytes], T]) -> T:
-        deadline = time.monotonic() + _READ_PATIENCE
-        while True:
-            try:
-                return parse(read_file(self.project_root, rel)[0])
-            except Torn:
-                error = CheckpointError(rel, "is being written all the time; try again", code="unreadable")
-            except CheckpointError as found:
-                if found.code not in MAYBE_TORN:
-                    raise
-                error = found
-            if time.monotonic() >= deadline:
-                raise error
-            time.sleep(0.002)
-
     # -- in the source's thread -------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -235,7 +221,11 @@ class FileWatcher:
             return
         told: list[tuple[Path, str]] = []
         for change in source.take():
-            kind = self._verdict(source, change)
+            try:
+                kind = self._verdict(source, change)
+            except Exception:  # one file's trouble must not lose another's event
+                logger.exception("%s could not be looked at", change.path)
+                kind = "modified"
             if kind is not None:
                 told.append((self.project_root / change.path, kind))
         if told:
@@ -254,10 +244,10 @@ class FileWatcher:
         digest = b""
         try:
             if not path.endswith(".log"):  # a log is never complete, and may be huge
-                raw, stat = read_file(self.project_root, path, _MAX_BYTES)
+                raw, stat = read_file(self.project_root, path)
                 fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)  # a changed mode is no news here
-                _refuse_incomplete(path, raw, stat)
                 digest = hashlib.blake2b(raw, digest_size=16).digest()
+                _refuse_incomplete(path, raw, stat)
         except FileNotFoundError:
             return None  # its deletion is on its way
         except (Torn, CheckpointError, OSError) as error:

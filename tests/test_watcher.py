@@ -627,7 +627,7 @@ def test_read_file_in_a_project_that_is_a_link(project, tmp_path):
 
 def test_read_file_says_what_is_wrong(project):
     write(project / A, "x" * 2000)
-    with pytest.raises(CheckpointError, match="2000 bytes large, and at most 1000") as error:
+    with pytest.raises(CheckpointError, match="2,000 bytes; at most 1,000") as error:
         read_file(project, A, max_bytes=1000)
     assert error.value.code == "too_big"
     with pytest.raises(FileNotFoundError):
@@ -979,6 +979,58 @@ def test_filewatcher_reads_numbers_of_any_length_and_from_home(project, monkeypa
     assert watcher.read_checkpoint(f"~/shop/{A}")["id"] == "x"
     assert parse_checkpoint(f"~/shop/{A}")["id"] == "x"
     assert get_checkpoint_summary(f"~/shop/{A}")["id"] == "x"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"id": "x", "n": ' + b"9" * 5_000 + b"}",
+        b'{"id": "x", "n": 1e400}',
+        b'{"id": "x", "n": NaN}',
+        b'{"id": "x", "n": "\\ud800"}',
+        b'\xef\xbb\xbf{"id": "x"}',
+        b'{"id": "x", "n": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b"[1]",
+        b"\xff",
+    ],
+    ids=["digits", "huge", "nan", "half-a-pair", "bom", "deep", "list", "bytes"],
+)
+def test_filewatcher_reads_what_parse_checkpoint_reads(project, raw):
+    from buildwidget import parse_checkpoint
+
+    path = project / A
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(raw)
+    said = []
+    for read in (FileWatcher(project).read_checkpoint, parse_checkpoint):
+        try:
+            data = read(path)
+        except CheckpointError as error:
+            said.append((error.code, error.reason, error.place))
+        else:
+            said.append((data["id"], repr(data.get("n"))))
+    # Only how a number that is none is shown differs: as it was written, and as plain JSON.
+    if raw[17:] not in (b"1e400}", b"NaN}"):
+        assert said[0] == said[1]
+    assert len(said[0]) == len(said[1])
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_is_odd_costs_no_neighbour_its_event(project):
+    heard = []
+    watcher = FileWatcher(project, lambda path, kind: heard.append(path.name))
+    await watcher.start()
+    try:
+        (project / BASE / "checkpoints").mkdir(parents=True, exist_ok=True)
+        for name in ("a", "b", "c"):
+            n = "9" * 5_000 if name == "b" else "1"
+            (project / BASE / "checkpoints" / f"checkpoint_{name}.json").write_text(f'{{"id": "{name}", "n": {n}}}')
+        wanted = {f"checkpoint_{name}.json" for name in "abc"}
+        async with asyncio.timeout(20):
+            while set(heard) < wanted:
+                await asyncio.sleep(0.01)
+    finally:
+        await watcher.stop()
 
 
 def test_filewatcher_waits_a_moment_for_a_writer(project):

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import CheckpointError
+from ..reading.decode import decode_object
+from ..reading.files import MAX_BYTES
 from . import checkpoint, lock, orchestration, project, runtime, workflow
-from .decode import MAX_BYTES, decode_object
 from .memo import Memo
 from .record import ItemWarning, Record, Shape, Tally
 from .shapes import shape_of, shape_of_keys

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from ..model import FIRST_TIME, LAST_TIME, Status, TsSource
+from ..reading.decode import is_dict
 from ..words import is_known, map_status
 from .record import UNKNOWN_WORD, ItemWarning
 
@@ -63,11 +64,6 @@ _TRUTH: Final = {  # what a status word says where true or false was expected
     Status.NOT_STARTED: False,
     Status.IN_PROGRESS: False,
 }
-
-
-def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether ``value`` is a JSON object."""
-    return type(value) is dict
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:

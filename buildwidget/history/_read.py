@@ -12,8 +12,7 @@ from itertools import islice
 from typing import Final
 
 from ..errors import CheckpointError
-from ..formats import MAX_BYTES
-from ..reading.files import MAYBE_TORN, Torn, as_text, read_file
+from ..reading.files import MAX_BYTES, MAYBE_TORN, as_text, read_settled
 from ._scan import Root, is_plain_folder
 from ._store import Stamp, Store
 
@@ -21,7 +20,8 @@ __all__ = ["PIECE", "is_plain", "read_files"]
 
 PIECE: Final = 100  # files that are read before they are parsed: what was read last is still near
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_TRIES: Final = 20
+PATIENCE: Final = 0.4  # seconds that a file which is being written is waited for
+YOUNG: Final = 2.0  # seconds after which what looks cut is not being written any more
 
 
 def is_plain(root: Root, path: str) -> bool:
@@ -108,28 +108,23 @@ def read_quickly(path: str) -> tuple[bytes | None, Stamp]:
 def _read_carefully(store: Store, root: int, path: str) -> bool:
     """As the live view reads: no link out of the project, nothing that blocks, nothing torn."""
     home, name = store.roots[root], as_text(path)
-    for attempt in range(_TRIES):
-        try:
-            data, stat = read_file(home.path, path, MAX_BYTES)
-        except FileNotFoundError:
-            return False  # it is gone: there is nothing to tell
-        except Torn:
-            time.sleep(0.02)
-            continue
-        except CheckpointError as error:
-            store.warn(root, name, error.code, error.reason)
-            return False
-        except OSError as error:
-            store.warn(root, name, "unreadable", f"it cannot be read: {error.strerror or error}")
-            return False
-        stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+    def add(data: bytes, stat: os.stat_result) -> bool:
         before = len(store.warnings)
-        if store.add(root, name, data, stamp, plain=False):
+        if store.add(root, name, data, Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino), plain=False):
             return True
-        young = time.time() - stat.st_mtime < 2
-        if not young or store.warnings[-1][2] not in MAYBE_TORN or attempt == _TRIES - 1:
-            return False
-        del store.warnings[before:]  # it may be half written: once more
-        time.sleep(0.02)
-    store.warn(root, name, "unstable", "it is being rewritten all the time")
+        _, _, code, reason = store.warnings[-1][:4]
+        if code in MAYBE_TORN and time.time() - stat.st_mtime < YOUNG:  # it may be half written: once more
+            del store.warnings[before:]
+            raise CheckpointError(name, reason, code=code)
+        return False
+
+    try:
+        return read_settled(home.path, path, add, patience=PATIENCE)
+    except FileNotFoundError:
+        return False  # it is gone: there is nothing to tell
+    except CheckpointError as error:
+        store.warn(root, name, error.code, error.reason)
+    except OSError as error:
+        store.warn(root, name, "unreadable", f"it cannot be read: {error.strerror or error}")
     return False

@@ -1,15 +1,23 @@
-"""Which files are ours, and how one of them is read: never blocking, never half, never outside the project."""
+"""Which files are ours, and how one of them is read: never blocking, never half, never outside the project.
+
+There are two ways in. `read_file` reads once and says when a file was caught changing; who has a queue looks again
+later. `read_settled` waits itself, for callers who want an answer now.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, TypeVar
 
 from ..errors import CheckpointError
 
 __all__ = [
     "BASE",
+    "MAX_BYTES",
     "MAX_DEPTH",
     "MAYBE_TORN",
     "Torn",
@@ -19,8 +27,15 @@ __all__ = [
     "is_wanted",
     "open_file",
     "read_file",
+    "read_settled",
     "stamp_of",
+    "too_big",
 ]
+
+T = TypeVar("T")
+
+#: A bigger file is refused unread: the files of a build are a few kilobytes, rarely a megabyte.
+MAX_BYTES: Final = 32 << 20
 
 #: The folder of a project that BuildRunner writes to.
 BASE = ".buildrunner"
@@ -85,13 +100,13 @@ def is_inside(real_path: str, real_root: str) -> bool:
     return real_path == real_root or real_path.startswith(real_root.rstrip(os.sep) + os.sep)
 
 
-def open_file(root: str | Path, rel_path: str) -> tuple[int, os.stat_result]:
-    """Open one regular file of the project for reading, without ever blocking.
+def open_file(root: str | Path | None, rel_path: str) -> tuple[int, os.stat_result]:
+    """Open one regular file for reading, without ever blocking.
 
     Parameters
     ----------
-    root : str or Path
-        The project.
+    root : str, Path or None
+        The project. None: the file may lie anywhere, and ``rel_path`` is its path.
     rel_path : str
         The file, relative to the project.
 
@@ -108,38 +123,41 @@ def open_file(root: str | Path, rel_path: str) -> tuple[int, os.stat_result]:
     FileNotFoundError, PermissionError
         As the system says.
     """
-    root_path = os.path.abspath(root)
-    if os.path.isabs(rel_path) or ".." in rel_path.replace("\\", "/").split("/"):
-        raise _outside(rel_path, root_path)
-    path = os.path.join(root_path, rel_path)
+    path = rel_path
+    if root is not None:
+        root = os.path.abspath(root)
+        if os.path.isabs(rel_path) or ".." in rel_path.replace("\\", "/").split("/"):
+            raise _outside(rel_path, root)
+        path = os.path.join(root, rel_path)
     try:
         # Opening can have effects of its own (a FIFO's writer goes on, a device acts): ask first, then open.
         _refuse_kind(rel_path, os.stat(path).st_mode)
         fd = os.open(path, _OPEN_FLAGS)
-    except OSError as error:
+    except CheckpointError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise _as_checkpoint_error(rel_path, error) from error
     try:
         found = os.fstat(fd)
         _refuse_kind(rel_path, found.st_mode)
-        _refuse_outside(fd, found, rel_path, root_path)
+        if root is not None:
+            _refuse_outside(fd, found, rel_path, root)
     except BaseException:
         os.close(fd)
         raise
     return fd, found
 
 
-def read_file(root: str | Path, rel_path: str, max_bytes: int = 32 << 20) -> tuple[bytes, os.stat_result]:
-    """Read one file of the project, whole.
+def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES) -> tuple[bytes, os.stat_result]:
+    """Read one file, whole.
 
     The file's stat is the same before and after. Whether the text is complete is for the parser to say: a writer
     that is slower than the reader leaves a cut file that stays the same for a moment.
 
     Parameters
     ----------
-    root : str or Path
-        The project.
-    rel_path : str
-        The file, relative to the project.
+    root, rel_path
+        As for `open_file`.
     max_bytes : int
         The largest size that is read.
 
@@ -161,11 +179,7 @@ def read_file(root: str | Path, rel_path: str, max_bytes: int = 32 << 20) -> tup
     try:
         size = before.st_size
         if size > max_bytes:
-            raise CheckpointError(
-                rel_path,
-                f"is {_mib(size)} large, and at most {_mib(max_bytes)} are read; make it smaller or delete it",
-                code="too_big",
-            )
+            raise too_big(rel_path, size, max_bytes)
         # One byte more than the size shows the end of the file in the first call, and a buffer of just that size
         # costs far less than a large one.
         data = os.read(fd, size + 1)
@@ -182,8 +196,47 @@ def read_file(root: str | Path, rel_path: str, max_bytes: int = 32 << 20) -> tup
     return data, after
 
 
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):.0f} MiB" if size >= 1 << 20 else f"{size} bytes"
+def read_settled(
+    root: str | Path | None, rel_path: str, parse: Callable[[bytes, os.stat_result], T], *, patience: float
+) -> T:
+    """Read and parse one file; one that is being written is waited for.
+
+    Parameters
+    ----------
+    root, rel_path
+        As for `open_file`.
+    parse
+        Makes something of the content and its fstat. What it raises is raised, unless it is a `CheckpointError` with
+        a code of `MAYBE_TORN`: the file is then read again.
+    patience : float
+        Seconds to wait for a writer. This call blocks so long.
+
+    Raises
+    ------
+    CheckpointError
+        As by `read_file` and ``parse``; with code ``unstable`` for a file that is never the same twice.
+    FileNotFoundError, PermissionError
+        As the system says.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return parse(*read_file(root, rel_path))
+        except Torn:
+            error = CheckpointError(rel_path, "it is being rewritten all the time", code="unstable")
+        except CheckpointError as found:
+            if found.code not in MAYBE_TORN:
+                raise
+            error = found
+        if time.monotonic() >= deadline:
+            raise error
+        time.sleep(0.002)
+
+
+def too_big(path: object, size: int, most: int) -> CheckpointError:
+    """The error for a file of ``size`` bytes where at most ``most`` are read."""
+    reason = f"the file has {size:,} bytes; at most {most:,} are read. Make it smaller or delete it"
+    return CheckpointError(path, reason, code="too_big")
 
 
 def _outside(rel_path: str, root: str) -> CheckpointError:
@@ -195,13 +248,15 @@ def _refuse_kind(rel_path: str, mode: int) -> None:
         raise CheckpointError(rel_path, f"{describe_kind(mode)}, but a regular file was expected", code="not_a_file")
 
 
-def _as_checkpoint_error(rel_path: str, error: OSError) -> Exception:
+def _as_checkpoint_error(rel_path: str, error: OSError | ValueError) -> Exception:
     """Let the two errors that callers handle by type pass; make a told reason of all others (ELOOP, ENXIO, EIO …)."""
     if isinstance(error, FileNotFoundError | PermissionError):
         return error
     if isinstance(error, NotADirectoryError):  # a folder of the path became a file
         return FileNotFoundError(error.errno, error.strerror, error.filename)
-    return CheckpointError(rel_path, f"cannot be opened: {error.strerror or error}", code="unreadable")
+    return CheckpointError(
+        rel_path, f"it cannot be opened: {getattr(error, 'strerror', None) or error}", code="unreadable"
+    )
 
 
 def _refuse_outside(fd: int, found: os.stat_result, rel_path: str, root: str) -> None:

@@ -8,22 +8,24 @@ pair, a byte order mark.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
 from ..errors import CheckpointError
-from .values import is_dict
+from .files import MAX_BYTES, too_big
 
-__all__ = ["MAX_BYTES", "decode_object"]
-
-MAX_BYTES: Final = 32 * 1024 * 1024
-"""A bigger file is refused unread: the files of a build are a few kilobytes, rarely a megabyte."""
+__all__ = ["decode_object", "is_dict"]
 
 _LONGEST_INT: Final = 400  # digits: beyond what a float holds, a number is kept as the text that was written
 _BOM: Final = b"\xef\xbb\xbf"
 _decoder: Final = msgspec.json.Decoder()
 _KIND: Final[dict[type, str]] = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+
+
+def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a decoded value is an object; the keys of JSON are texts."""
+    return isinstance(value, dict)
 
 
 def decode_object(path: object, raw: bytes) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def decode_object(path: object, raw: bytes) -> dict[str, Any]:
         With code ``empty``, ``too_big``, ``not_utf8``, ``not_json``, ``too_deep`` or ``not_object``.
     """
     if len(raw) > MAX_BYTES:
-        raise CheckpointError(path, f"the file has {len(raw):,} bytes; at most {MAX_BYTES:,} are read", code="too_big")
+        raise too_big(path, len(raw), MAX_BYTES)
     try:
         value = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
