@@ -238,7 +238,7 @@ def _broadcasts(
 
 def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:
     """The file's JSON object and its record. A file that is being written is waited for, for at most 0.1 s."""
-    name = os.path.expanduser(os.fspath(path))
+    name: str = os.path.expanduser(os.fspath(path))
 
     def parse(raw: bytes, about: os.stat_result) -> tuple[dict[str, Any], Record]:
         data = decode_object(name, raw)
