@@ -1,6 +1,7 @@
 """The live cell: `watch` and `BuildWidget`."""
 
 from ..errors import BuildEndedError
-from ._widget import BuildWidget, open_widgets, watch
+from ._cells import open_widgets
+from ._widget import BuildWidget, watch
 
 __all__ = ["BuildEndedError", "BuildWidget", "open_widgets", "watch"]

@@ -1,0 +1,80 @@
+# pyright: basic
+# (ipywidgets, anywidget and IPython have no types of their own)
+"""The user's functions that are called with each new message."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..events import TYPES
+from ..log import Logged
+
+__all__ = ["Callbacks"]
+
+logger = logging.getLogger("buildwidget.widget")
+
+
+class Callbacks:
+    """Functions by message type.
+
+    Parameters
+    ----------
+    looped
+        Whether they are called in an event loop, so that they may be coroutine functions.
+    complain
+        Takes a sentence about one that failed: nobody sees a task's traceback in a notebook.
+    """
+
+    def __init__(self, complain: Callable[[str], None], *, looped: bool) -> None:
+        self._complain_to, self._looped = complain, looped
+        self._entries: list[tuple[str, Callable[[Any], Any]]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._entries.clear()
+
+    def add(self, event_type: str, callback: Callable[[Any], Any] | None) -> Any:
+        """See `BuildWidget.on`."""
+        if event_type != "*" and event_type not in TYPES:
+            raise ValueError(f"no message type {event_type!r}; there are: *, {', '.join(sorted(TYPES))}")
+        if callback is None:
+
+            def decorate(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+                self.add(event_type, function)
+                return function
+
+            return decorate
+        if not self._looped and asyncio.iscoroutinefunction(callback):
+            raise RuntimeError("this widget was made outside of an event loop: only plain functions can be called")
+        entry = (event_type, callback)
+        self._entries.append(entry)
+        return lambda: self._entries.remove(entry) if entry in self._entries else None
+
+    def call(self, rows: list[Logged]) -> None:
+        """Call those who want these messages."""
+        for row in rows:
+            name = row.event.__struct_config__.tag
+            for event_type, callback in list(self._entries):
+                if event_type not in ("*", name):
+                    continue
+                try:
+                    result = callback(row.event)
+                    if asyncio.iscoroutine(result):
+                        task = asyncio.ensure_future(result)
+                        task.add_done_callback(self._finished)
+                except Exception as error:  # noqa: BLE001 (it is a stranger's code; the cell tells of it)
+                    self._complain(error)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._complain(error)
+
+    def _complain(self, error: BaseException) -> None:
+        logger.error("a callback failed", exc_info=error)
+        self._complain_to(f"A callback failed: {type(error).__name__}: {error}"[:1_000])
