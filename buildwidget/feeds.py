@@ -1,4 +1,7 @@
-"""One build, from wherever it is: a project's folder, or a server. What the commands for programs are made of."""
+"""One build, from wherever it is: a project's folder, or a server. What the commands for programs are made of.
+
+The client is imported where a server is spoken to: a folder needs nothing but the base install.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from . import events as ev
-from .client import Place, connect_sync, list_sessions, publish
 from .errors import ClientError
 from .model import BuildStatus, State
 from .session import BuildSession
@@ -46,6 +48,8 @@ class _Word(NamedTuple):
 
 def _log_of(url: str, token: str | None) -> tuple[str | None, int]:
     """The log that a server's session has now, and its newest number."""
+    from .client import Place, list_sessions
+
     wanted = Place.of(url, token).session
     rows = [row for row in list_sessions(url, token=token) if wanted in {None, row["session_id"]}]
     return (str(rows[0]["epoch"]), int(rows[0]["seq"])) if len(rows) == 1 else (None, 0)
@@ -180,6 +184,8 @@ class RemoteFeed(Feed):
         reconnect: bool = True,
         tell: Tell | None = None,
     ) -> None:
+        from .client import connect_sync
+
         if since is not None and epoch is None:
             epoch, newest = _log_of(url, token)
             since = None if epoch is None else since if since >= 0 else max(0, newest + since)
@@ -353,6 +359,9 @@ class ServerSink:
     """
 
     def __init__(self, url: str, source: str, *, token: str | None, session: str | None, warn: Any) -> None:
+        from .client import publish  # an extra that is missing is told before the command runs
+
+        self._publish = publish
         self._url, self._source, self._token, self._session, self._warn = url, source, token, session, warn
         self._waiting: list[tuple[str, str]] = []
         self._size = 0
@@ -394,7 +403,7 @@ class ServerSink:
             for text, kind in said
         ]
         try:
-            publish(self._url, messages, token=self._token, session=self._session)
+            self._publish(self._url, messages, token=self._token, session=self._session)
         except ClientError as error:
             self._pause = min(5.0, self._pause * 2)
             if not self._warned:

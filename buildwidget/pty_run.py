@@ -30,7 +30,7 @@ from typing import IO, Any, Final, Protocol
 
 import msgspec
 
-__all__ = ["Mirror", "RunResult", "Sink", "hold_standard_streams", "run"]
+__all__ = ["Mirror", "RunResult", "Sink", "run"]
 
 PIECE: Final = 64 * 1024
 MAY_WAIT: Final = 2**20  # bytes that wait for the sink before more are left out
@@ -126,15 +126,6 @@ class Mirror:
         finally:
             with contextlib.suppress(Exception):
                 self._sink.close()
-
-
-def hold_standard_streams() -> None:
-    """Give the numbers 0 to 2 to nothing else when they are closed: to be called before any file is opened."""
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def run(command: list[str], sink: Sink, *, use_pty: bool | None = None) -> RunResult:

@@ -118,6 +118,9 @@ asyncio.run(main())
         ("bw.serve(sys.argv[1])", "server", r"\w+"),
         ("from buildwidget.server import create_app", "server", "starlette"),
         ("from buildwidget.server import SessionManager", "server", "starlette"),
+        ("from buildwidget.client import connect", "server", "websockets"),
+        ("from buildwidget.client import connect_sync", "server", "websockets"),
+        ("from buildwidget.client import publish", "server", "websockets"),
         ("bw.read_history(sys.argv[1])", "history", r"\w+"),
         ("from buildwidget.history import read_history", "history", r"\w+"),
     ],
@@ -137,3 +140,76 @@ except ImportError as error:
     assert re.search(
         rf"^{extra} .* needs {library}, which is not installed: pip install 'buildwidget\[{extra}\]'$", said
     )
+
+
+def command(base: dict[str, str], *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "buildwidget", *map(str, words)],
+        env=base, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (["serve", "{shop}"], "server"),
+        (["tail", "http://127.0.0.1:9"], "server"),
+        (["status", "http://127.0.0.1:9"], "server"),
+        (["run", "--to", "http://127.0.0.1:9", "--", "true"], "server"),
+        (["history", "{shop}"], "history"),
+        (["diff", "first", "last", "{shop}"], "history"),
+        (["demo", "--lab", "--out", "{shop}-demo"], "lab"),
+    ],
+)
+def test_a_command_that_needs_an_extra_says_so_in_a_line(base, shop, words, extra) -> None:
+    done = command(base, *(word.format(shop=shop) for word in words))
+    assert done.returncode == 2, done
+    assert re.fullmatch(rf"[^\n]*pip install 'buildwidget\[{extra}\]'[^\n]*\n", done.stderr), done.stderr
+
+
+def test_commands_that_need_none(base, shop) -> None:
+    (file,) = shop.glob(".buildrunner/checkpoints/*.json")
+    assert command(base, "parse", file).returncode == 0
+    assert "40" in command(base, "status", shop).stdout
+    assert command(base, "tail", shop, "--no-follow").returncode == 0
+    assert command(base, "events", shop).returncode == 0
+    assert command(base, "wait", shop, "--timeout", "0.1").returncode in (4, 124)
+    assert command(base, "--help").returncode == 0
+    assert command(base, "version").returncode == 0
+    done = command(base, "demo", "--duration", "0.5", "--out", f"{shop}-demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert command(base, "watch", f"{shop}-demo", "--until-done").returncode == 0
+    assert command(base, "wait", f"{shop}-demo").returncode == 0
+
+
+def test_a_command_is_run_though_nobody_else_can_watch_it(base, shop) -> None:
+    done = command(base, "run", "--project", shop, "--", sys.executable, "-c", "print('out'); raise SystemExit(3)")
+    assert (done.returncode, done.stdout) == (3, "out\n")
+    assert re.fullmatch(r"buildwidget: nobody else can watch: [^\n]*'buildwidget\[server\]'\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["watch", "{shop}-done", "--until-done"],
+        ["demo", "--duration", "0.5", "--out", "{shop}-demo"],
+        ["status", "{shop}"],
+        ["tail", "{shop}", "--no-follow"],
+        ["parse", "{file}"],
+        ["run", "--project", "{shop}", "--", "true"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_terminal_needs_no_pandas(base, shop, words) -> None:
+    """Neither pandas nor numpy is loaded for a terminal, where they are installed."""
+    (file,) = shop.glob(".buildrunner/checkpoints/*.json")
+    Project(shop.parent / "shop-done").checkpoint(components=[component("api", 100, "completed")])
+    code = """
+import sys
+from buildwidget.cli import main
+try:
+    main()
+finally:
+    assert not {"pandas", "numpy", "IPython", "ipywidgets"} & set(sys.modules)
+"""
+    python(code, base, *(word.format(shop=shop, file=file) for word in words))

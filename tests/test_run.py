@@ -149,6 +149,37 @@ def test_a_command_outlives_our_own_output(session, server, how) -> None:
     assert "exit code 5" in shown[-1]
 
 
+WAYS = {"open": "", "full": "{}>/dev/full", "closed": "{}>&-", "nobody reads": "{}>&9"}
+
+
+@pytest.mark.parametrize("out", WAYS)
+@pytest.mark.parametrize("err", WAYS)
+def test_in_every_state_of_our_outputs_the_exit_code_is_that_of_the_command(server, tmp_path, out, err) -> None:
+    """Whether the output is a pipe, a file that is full, closed, or a pipe that nobody reads."""
+    script = (
+        "import sys, pathlib\nfor n in range(9): print('out', n, flush=True); "
+        "print('err', n, file=sys.stderr, flush=True)\npathlib.Path(sys.argv[1]).touch()\nsys.exit(5)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    started = []
+    ways = [("pipes", "", ""), *([("terminal", "--pty", "<&-")] if out == err else [])]
+    for name, options, streams in ways:
+        redirections = f"{WAYS[out].format(1)} {WAYS[err].format(2)} {streams} 9>&-"
+        command = [*to(server), *options.split(), "--", PYTHON, "-c", script, str(tmp_path / name)]
+        shell = ["bash", "-c", f'exec 9>&{writing}; exec "$@" {redirections}', "bash", *command]
+        started.append(subprocess.Popen(shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[writing]))
+    os.close(writing)
+    for process in started:
+        stdout, stderr = process.communicate(timeout=40)
+        assert process.returncode == 5, stderr
+        assert (b"out 8" in stdout) == (out == "open")
+        assert b"Traceback" not in stderr
+        if err == "open":
+            assert (b"standard output cannot be written" in stderr) == (out != "open")
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, *_ in ways}
+
+
 def test_a_command_outlives_a_standard_error_that_is_full(session, server, tmp_path) -> None:
     script = "import sys; print('problem', file=sys.stderr, flush=True); print('out'); sys.exit(6)"
     project = Project(tmp_path / "shop")

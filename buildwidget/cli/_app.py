@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .._extras import needs_extra
 from ..errors import BuildwidgetError, OutputError
 from ._demo import demo, watch
 from ._follow import events, status, tail, wait
@@ -84,7 +85,8 @@ def main() -> NoReturn:
 def _run_to_its_end() -> int:
     """Run the command that is asked for; its exit code."""
     try:
-        app(prog_name="buildwidget")
+        with needs_extra("this command"):
+            app(prog_name="buildwidget")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else COMPLETED
     except KeyboardInterrupt:

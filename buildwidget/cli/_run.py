@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ._options import project_folder
-from ._output import USAGE, fail, note
+from ._output import note
 
 __all__ = ["run"]
 
@@ -56,33 +56,27 @@ def run(
       buildwidget run -- make -j2                      serves this folder's build while it runs
       buildwidget run --to http://127.0.0.1:8000 -- pytest
     """
+    from ..errors import MissingExtraError
     from ..feeds import ServerSink, SessionSink
-    from ..pty_run import hold_standard_streams
     from ..pty_run import run as run_command
 
-    hold_standard_streams()
     label = source or os.path.basename(command[0])
+    with contextlib.ExitStack() as stack:
+        if to is not None:
+            sink = ServerSink(to, label, token=token, session=session, warn=note)
+        else:
+            from ..session import BuildSession
 
-    def tell(text: str) -> None:
-        with contextlib.suppress(OSError):  # a full disk is no reason to stop the command
-            note(text)
+            build = BuildSession(project_folder(project)).open()
+            stack.callback(build.close)
+            sink = SessionSink(build, label)
+            try:
+                from ..server import serve
 
-    if to is not None:
-        result = run_command(command, ServerSink(to, label, token=token, session=session, warn=tell), use_pty=use_pty)
-    else:
-        from ..errors import OptionsError
-        from ..server import serve
-        from ..session import BuildSession
-
-        build = BuildSession(project_folder(project)).open()
-        try:
-            with serve(build, port=port) as server:
-                tell(f"live at {server.url}")
-                result = run_command(command, SessionSink(build, label), use_pty=use_pty)
-        except OptionsError as error:
-            fail(str(error), USAGE)
-        finally:
-            build.close()
+                note(f"live at {stack.enter_context(serve(build, port=port)).url}")
+            except MissingExtraError as error:
+                note(f"nobody else can watch: {error}")
+        result = run_command(command, sink, use_pty=use_pty)
     if result.exit_code in {126, 127} and result.seconds < 1:
-        tell(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
+        note(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
     raise typer.Exit(result.exit_code)

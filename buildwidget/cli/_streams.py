@@ -104,7 +104,7 @@ class Output(io.FileIO):
 def open_streams() -> Output:
     """Put such files in the places of ``sys.stdout`` and ``sys.stderr``; the one of standard output."""
     codecs.register_error(_PLAIN_SIGNS, _plain_signs)
-    for descriptor in (1, 2):
+    for descriptor in (0, 1, 2):
         _occupy(descriptor)
     output = Output(1, "standard output")
     sys.stdout = _text(output, sys.stdout)

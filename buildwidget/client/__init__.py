@@ -4,16 +4,23 @@
 >>> with connect_sync("http://127.0.0.1:8000") as stream:  # doctest: +SKIP
 ...     for message in stream:
 ...         print(message.seq, type(message).__name__, stream.snapshot().progress.percent)
+
+The names below are imported when they are first used; most need the extra ``server``.
 """
 
 from __future__ import annotations
 
-from ..errors import AuthError, ClientError, ConnectionFailedError, GapError, NoSuchSessionError
-from ..events import Gap
-from ._async import Stream, connect
-from ._http import apublish, list_sessions, publish
-from ._place import Place
-from ._sync import SyncStream, connect_sync
+from typing import TYPE_CHECKING, Final
+
+from .._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ..errors import AuthError, ClientError, ConnectionFailedError, GapError, NoSuchSessionError
+    from ..events import Gap
+    from ._async import Stream, connect
+    from ._http import apublish, list_sessions, publish
+    from ._place import Place
+    from ._sync import SyncStream, connect_sync
 
 __all__ = [
     "AuthError",
@@ -31,3 +38,23 @@ __all__ = [
     "list_sessions",
     "publish",
 ]
+
+_HOMES: Final = {
+    "AuthError": ".errors",
+    "ClientError": ".errors",
+    "ConnectionFailedError": ".errors",
+    "Gap": ".events",
+    "GapError": ".errors",
+    "NoSuchSessionError": ".errors",
+    "Place": "_place",
+    "Stream": "_async",
+    "SyncStream": "_sync",
+    "apublish": "_http",
+    "connect": "_async",
+    "connect_sync": "_sync",
+    "list_sessions": "_http",
+    "publish": "_http",
+}
+
+
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
