@@ -148,6 +148,61 @@ describe("output", () => {
     expect(face.root.querySelector(".bw-newest")).toBeNull();
   });
 
+  it("knows that somebody has scrolled before the browser tells it, and never goes back to the end then", async () => {
+    const box = await show(withOutput(many(300)));
+    await until("the end", () => atEnd(box));
+    // No frame passes in between: nobody has been told of the scrolling when the lines come.
+    box.scrollTop = 2000;
+    face.live.apply([
+      message("terminal_output", ++seq, { output: "more", content: "more", output_type: "stdout", line: 301 }),
+    ]);
+    face.live.flush();
+    await until("the line", () => texts().at(-1) === "more");
+    expect(box.scrollTop).toBe(2000);
+    box.style.width = "600px";
+    await until("the button", () => face.root.querySelector(".bw-newest") !== null);
+    expect(box.scrollTop).toBe(2000);
+    // A few pixels up are enough, or nobody could ever leave the end of a flood by a slow finger.
+    face.root.querySelector<HTMLElement>(".bw-newest")?.click();
+    expect(atEnd(box)).toBe(true);
+    box.scrollTop -= 6;
+    print(302, "one more");
+    await until("the last line", () => texts().at(-1) === "one more");
+    expect(atEnd(box)).toBe(false);
+    // And near the end is the end for who comes back to it.
+    box.scrollTop = box.scrollHeight - box.clientHeight - 10;
+    print(303, "the last");
+    await until("the end again", () => texts().at(-1) === "the last" && atEnd(box));
+    expect(face.root.querySelector(".bw-newest")).toBeNull();
+  });
+
+  it("stays at the end whatever happens to the room, with an event of its own scrolling on its way", async () => {
+    const box = await show(withOutput(many(300)));
+    await until("the end", () => atEnd(box));
+    for (const [height, width] of [
+      [120, 900],
+      [400, 300],
+      [90, 700],
+      [300, 500],
+    ]) {
+      print(301, `line ${height}`);
+      face.live.flush();
+      face.host.style.width = `${width}px`;
+      box.style.maxHeight = `${height}px`;
+      // The browser tells of our own scrolling when the room is another one already.
+      box.dispatchEvent(new Event("scroll"));
+      await until("the end again", () => texts().at(-1) === `line ${height}` && atEnd(box));
+      expect(face.root.querySelector(".bw-newest")).toBeNull();
+    }
+    // Taken out of the page and put elsewhere within one task: the browser begins at the top, and nobody has scrolled.
+    const other = document.createElement("div");
+    document.body.append(other);
+    other.append(face.host);
+    print(302, "elsewhere");
+    await until("the end elsewhere", () => texts().at(-1) === "elsewhere" && atEnd(box));
+    other.remove();
+  });
+
   it("is where it was when another tab was looked at", async () => {
     const box = await show(withOutput(many(300)));
     await until("the end", () => atEnd(box));

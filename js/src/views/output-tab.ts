@@ -9,8 +9,9 @@ import type { Face, TabSpec, TabView } from "./view";
 
 /** Lines are put into the page at most this often (ms): a flood need not be shown line by line. */
 const EVERY = 80;
-/** This near (px) to the end counts as at the end. */
+/** Who comes this near (px) to the end wants to be at the end; who leaves it is away after a step of the browser's rounding. */
 const NEAR = 24;
+const ROUNDING = 2;
 /** What stands before a line that is no ordinary output. */
 const MARKS: Record<string, { word: string; tone: string }> = {
   stderr: { word: "err", tone: "warn" },
@@ -47,8 +48,10 @@ class OutputTab implements TabView {
   #wrapped = true;
   /** The newest line when the reader left the end. */
   #leftAt = 0;
-  /** Where the reader is: kept for when the tab is shown again. */
+  /** Where the reader is, as far as we know: kept for when the tab is shown again. */
   #top = 0;
+  /** How far could be scrolled when we last looked. */
+  #end = 0;
   #inPage = false;
   #madeAt = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -66,7 +69,7 @@ class OutputTab implements TabView {
     this.#scroller.append(this.#list);
     this.el.append(this.#tools, this.#scroller);
     const { signal } = face;
-    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true, signal });
+    this.#scroller.addEventListener("scroll", () => this.#look(true), { passive: true, signal });
     this.#scroller.addEventListener(
       "keydown",
       (event) => {
@@ -95,7 +98,7 @@ class OutputTab implements TabView {
     if (changes.all) {
       this.#make();
       // Who was away from the page has lost the place.
-      if (!this.#following && this.#scroller.scrollTop !== this.#top) this.#scroller.scrollTop = this.#top;
+      if (!this.#following && this.#scroller.scrollTop !== this.#top) this.#scrollTo(this.#top);
     } else if (changes.terminal) this.#makeSoon();
   }
 
@@ -117,6 +120,8 @@ class OutputTab implements TabView {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#madeAt = performance.now();
+    // The event that tells of the reader's scrolling may still be on its way.
+    this.#look(false);
     const lines = this.#face.live.store.output;
     const anchor = this.#following ? null : this.#firstInSight();
     const wanted = new Set(lines.map((line) => line.line));
@@ -147,7 +152,8 @@ class OutputTab implements TabView {
     else if (anchor !== null) {
       // What was taken away above must not move what is being read.
       const moved = anchor.el.isConnected ? anchor.el.offsetTop - anchor.top : 0;
-      if (moved !== 0) this.#scroller.scrollTop += moved;
+      if (moved !== 0) this.#scrollTo(this.#top + moved);
+      else this.#end = this.#furthest();
     }
     this.#toolbar();
   }
@@ -197,11 +203,24 @@ class OutputTab implements TabView {
 
   // -- where the reader is ---------------------------------------------------------------------------------------
 
-  #scrolled(): void {
-    if (!this.#inPage) return;
+  /**
+   * Finds out whether the reader has scrolled. Only a place that is not where we left it tells that: lines that came, or
+   * a box that grew or shrank, move the end, and nobody has scrolled.
+   *
+   * @param told whether the browser says that something has scrolled. Unless it does, the very top means nothing: an
+   *   element that is put elsewhere in the page begins there.
+   */
+  #look(told: boolean): void {
     const el = this.#scroller;
-    this.#top = el.scrollTop;
-    const following = el.scrollHeight - el.scrollTop - el.clientHeight <= NEAR;
+    if (!this.#inPage || el.clientHeight === 0) return;
+    const top = el.scrollTop;
+    if (Math.abs(top - this.#top) < 1 || (top === 0 && !told)) return;
+    const up = top < this.#top;
+    const end = this.#furthest();
+    // Who goes down to what was the end follows, though lines have come meanwhile.
+    const following = top >= (up ? end - ROUNDING : Math.min(end, this.#end) - NEAR);
+    this.#top = top;
+    this.#end = end;
     if (following === this.#following) return;
     this.#following = following;
     this.#leftAt = this.#face.live.store.outputCount;
@@ -211,10 +230,12 @@ class OutputTab implements TabView {
   #resized(): void {
     const inPage = this.#scroller.clientHeight > 0;
     const back = inPage && !this.#inPage;
+    if (!back) this.#look(false);
     this.#inPage = inPage;
     if (!inPage) return;
     if (this.#following) this.#toEnd();
-    else if (back) this.#scroller.scrollTop = this.#top;
+    else if (back) this.#scrollTo(this.#top);
+    else this.#end = this.#furthest();
   }
 
   #follow(): void {
@@ -226,8 +247,19 @@ class OutputTab implements TabView {
   }
 
   #toEnd(): void {
-    this.#scroller.scrollTop = this.#scroller.scrollHeight;
-    this.#top = this.#scroller.scrollTop;
+    this.#scrollTo(this.#scroller.scrollHeight);
+  }
+
+  #scrollTo(top: number): void {
+    const el = this.#scroller;
+    el.scrollTop = top;
+    // In a tab that is not shown nothing can be scrolled, and the place is still wanted.
+    if (el.clientHeight > 0) this.#top = el.scrollTop;
+    this.#end = this.#furthest();
+  }
+
+  #furthest(): number {
+    return this.#scroller.scrollHeight - this.#scroller.clientHeight;
   }
 
   #firstInSight(): { el: HTMLElement; top: number } | null {
