@@ -50,7 +50,8 @@ class Stream(Shell):
 
     @staticmethod
     async def _open(core: Core) -> ClientConnection:
-        return await ws_connect(core.url, additional_headers=core.place.headers, **SOCKET)
+        # The server's heartbeat takes the place of pings.
+        return await ws_connect(core.url, additional_headers=core.place.headers, ping_interval=None, **SOCKET)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

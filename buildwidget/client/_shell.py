@@ -27,7 +27,6 @@ SOCKET: Final[dict[str, Any]] = {
     "compression": None,
     "open_timeout": 10,
     "close_timeout": 1,
-    "ping_interval": None,  # the server's heartbeat does that
     "user_agent_header": "buildwidget-client",
 }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 from websockets.sync import client as ws_sync
 from websockets.sync.client import ClientConnection as SyncConnection
@@ -21,6 +22,9 @@ from ._refusals import meaning
 from ._shell import BROKEN, SOCKET, Shell
 
 __all__ = ["SyncStream", "connect_sync"]
+
+
+_PINGS: Final = "ping_interval" in inspect.signature(SyncConnection).parameters
 
 
 class SyncStream(Shell):
@@ -52,8 +56,10 @@ class SyncStream(Shell):
 
     @staticmethod
     def _open(core: Core) -> SyncConnection:
+        # The server's heartbeat takes the place of pings; websockets before 15 sends none here and knows no such option.
+        options = {**SOCKET, "ping_interval": None} if _PINGS else SOCKET
         # Not every version wants it entered, but all let it be; `close` is its exit.
-        opened: Any = cast("Any", ws_sync).connect(core.url, additional_headers=core.place.headers, **SOCKET)
+        opened: Any = cast("Any", ws_sync).connect(core.url, additional_headers=core.place.headers, **options)
         connection: SyncConnection = opened.__enter__()
         return connection
 
