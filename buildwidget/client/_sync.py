@@ -56,7 +56,7 @@ class SyncStream(Shell):
 
     @staticmethod
     def _open(core: Core) -> SyncConnection:
-        # The server's heartbeat takes the place of pings; websockets before 15 sends none here and knows no such option.
+        # The server's heartbeat takes the place of pings; websockets before 15 sends none and has no such option.
         options = {**SOCKET, "ping_interval": None} if _PINGS else SOCKET
         # Not every version wants it entered, but all let it be; `close` is its exit.
         opened: Any = cast("Any", ws_sync).connect(core.url, additional_headers=core.place.headers, **options)
