@@ -6,13 +6,16 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import altair as alt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +29,7 @@ from buildwidget.history import History, read_history
 from buildwidget.history.analysis import Given
 from buildwidget.history.forecasting import forecast
 from buildwidget.history.plots import BACKENDS, Plots
-from buildwidget.history.plotting import look, vega, views
+from buildwidget.history.plotting import look, picture, vega, views
 from buildwidget.history.plotting.timeline import MOST_BARS
 from tests.lab.jupyterlab import FLAGS, THEMES, Lab, find_chromium
 from tests.projects import Project
@@ -584,8 +587,94 @@ def test_jupyterlab_draws_by_itself(small: History) -> None:
     bundle = Plots(small).burnup()._repr_mimebundle_()
     assert bundle[vega.MIME]["$schema"].endswith("/v5.json")
     assert "text/html" not in bundle  # JupyterLab would take that, and load scripts from elsewhere
-    assert "<script" in bundle["text/markdown"]  # for exporters
-    assert not [line for line in bundle["text/markdown"].splitlines() if not line.strip()]
+    assert "text/markdown" not in bundle  # an exporter would take it before the picture
+
+
+GROUND = {"svg": "http://www.w3.org/2000/svg"}
+
+
+@pytest.mark.parametrize("theme", [None, "light", "dark"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_picture_lies_beside_that_can_be_read_anywhere(small: History, method: str, theme: str | None) -> None:
+    """It has a ground of its own, and its text 4.5 : 1 or more on that; no colour comes from elsewhere."""
+    svg = getattr(Plots(small), method)(theme=theme)._repr_mimebundle_()["image/svg+xml"]
+    assert "var(" not in svg
+    assert "currentColor" not in svg
+    assert not re.findall(r"https?://(?!www\.w3\.org)|<script|@import", svg)
+    root = ET.fromstring(svg)
+    ground = root.find("svg:rect", GROUND)
+    assert ground is not None
+    assert (ground.get("width"), ground.get("height")) == (root.get("width"), root.get("height"))
+    fill = ground.get("fill", "")
+    assert fill == ("#111111" if theme == "dark" else "#ffffff")
+    inks = {text.get("fill") for text in root.iterfind(".//svg:text", GROUND) if text.text and text.get("fill")}
+    assert inks
+    for ink in inks - {look.ON_FILL}:
+        assert look.contrast(str(ink), fill) >= 4.5
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "forecast"])
+def test_the_picture_of_a_large_history_is_bounded(method: str) -> None:
+    svg = getattr(Plots(many(6_000)), method)()._repr_mimebundle_()["image/svg+xml"]
+    assert len(svg.encode()) <= picture.MOST_BYTES
+
+
+@pytest.mark.parametrize("bound", ["MOST_BYTES", "MOST_SPEC"])
+def test_what_is_too_large_for_a_picture_is_said(small: History, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(picture, bound, 1_000)
+    bundle = Plots(small).timeline()._repr_mimebundle_()
+    assert set(bundle) == {vega.MIME, "text/plain"}
+    assert re.search(r"altair\.LayerChart: its .* bytes", bundle["text/plain"])
+
+
+def test_without_the_converter_the_live_chart_is_shown(small: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    bundle = Plots(small).burnup()._repr_mimebundle_()
+    assert set(bundle) == {vega.MIME, "text/plain"}
+    assert "pip install 'buildwidget[plot]'" in bundle["text/plain"]
+
+
+EXPORTED = """() => [...document.querySelectorAll('.jp-OutputArea-output img')]
+  .map(image => [image.complete, image.naturalWidth, image.clientWidth, image.clientHeight])"""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_executed_notebook_that_is_exported_shows_the_charts(small: History, tmp_path: Path, theme: str) -> None:
+    """With `jupyter nbconvert`, in a browser without a network."""
+    code = [
+        "from buildwidget.history import read_history\nfrom buildwidget.history.plots import Plots",
+        f"plots = Plots(read_history({str(tmp_path / 'small')!r}, cache=False))",
+        *(f"plots.{method}()" for method in ("timeline", "burnup")),
+    ]
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(one) for one in code],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    nbformat.write(book, tmp_path / "charts.ipynb")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "nbconvert", "--execute", "--to", "html"),
+            *(f"--HTMLExporter.theme={theme}", "charts.ipynb"),
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS])
+        context = browser.new_context(offline=True, viewport={"width": 1000, "height": 1400})
+        page = context.new_page()
+        page.goto((tmp_path / "charts.html").as_uri(), wait_until="domcontentloaded")
+        page.wait_for_function(f"({EXPORTED})().length === 2 && ({EXPORTED})().every(one => one[0])")
+        for _, natural, width, height in page.evaluate(EXPORTED):
+            assert natural == 680
+            assert width > 500
+            assert height > 140
+        assert page.locator(".jp-OutputArea-output", has_text="LayerChart").count() == 0
+        browser.close()
 
 
 def test_a_renderer_that_was_chosen_is_heeded(small: History) -> None:

@@ -1,8 +1,8 @@
 """The views as Altair charts.
 
 Text has the colour of the page's own text: a CSS variable of the host, so it follows when the reader switches from a
-light theme to a dark one. Only SVG can do that, so the charts ask for it. Where CSS is not known, as in a file, it is
-black. Times are shown in UTC, whatever the zone of the reader is.
+light theme to a dark one. Only SVG can do that, so the charts ask for it. Beside them lies a picture with a ground of
+its own (`picture`). Times are shown in UTC, whatever the zone of the reader is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import altair as alt
 import pandas as pd
 
 from .look import ACCENT, COLOURS, INKS, ON_FILL, STATUS_WORDS, STRONG, Ink, lines_of
+from .picture import SVG, picture
 from .views import Burnup, CycleTime, Flow, Forecast, Frame, Timeline, View
 
 __all__ = ["MIME", "LayerChart", "draw"]
@@ -39,22 +40,21 @@ _FULL: Final = "%-d %b %Y, %H:%M:%S UTC"
 class LayerChart(alt.LayerChart):
     """A chart of layers that JupyterLab draws by itself, also where there is no internet.
 
-    Altair's own default is a page that loads its scripts from a CDN. That is still there for what cannot draw by
-    itself, such as a notebook that is exported as HTML; a renderer that ``alt.renderers.enable`` chose is heeded.
+    Altair's own default is a page that loads its scripts from a CDN: blank without it. Here what cannot draw by itself,
+    such as a notebook that is exported as HTML, shows a picture that lies beside. A renderer that
+    ``alt.renderers.enable`` chose is heeded.
     """
 
     def _repr_mimebundle_(self, *args: Any, **kwds: Any) -> Any:
-        bundle: Any = super()._repr_mimebundle_(*args, **kwds)
-        if alt.renderers.active not in {"default", "html"} or not bundle or "text/html" not in bundle:
-            return bundle
-        # JupyterLab ranks HTML above Vega-Lite, and Vega-Lite above Markdown; exporters pass HTML in Markdown on.
-        spec = {**self.to_dict(), "$schema": _SCHEMA}
-        return {MIME: spec, "text/markdown": _one_block(bundle["text/html"]), "text/plain": "altair.LayerChart"}
-
-
-def _one_block(page: str) -> str:
-    """HTML without the empty lines at which a block of HTML ends in Markdown."""
-    return "\n".join(line for line in page.splitlines() if line.strip())
+        if alt.renderers.active not in {"default", "html"}:
+            return super()._repr_mimebundle_(*args, **kwds)
+        # JupyterLab ranks Vega-Lite above a picture, and both below HTML; exporters know pictures only.
+        spec: dict[str, Any] = {**self.to_dict(), "$schema": _SCHEMA}
+        made, why = picture(spec)
+        bundle: dict[str, Any] = {MIME: spec, "text/plain": f"altair.LayerChart{f': {why}' if why else ''}"}
+        if made is not None:
+            bundle[SVG] = made
+        return bundle
 
 
 def draw(view: View, *, width: int, height: int, theme: str | None) -> LayerChart:
