@@ -49,11 +49,17 @@ def same(one: History, other: History, *, but: tuple[str, ...] = ()) -> None:
             pd.testing.assert_frame_equal(left, right, obj=name)
 
 
-def age(project: Path, seconds: float = 60) -> None:
-    """Make all files older than the cache distrusts."""
-    for number, path in enumerate(sorted(project.rglob("*.json"))):
+def age(project: Path, seconds: float = 60, *, first: int = 0) -> None:
+    """Make files older than the cache distrusts, from the first. The time of change cannot be set: wait for it."""
+    changed = 0
+    for number, path in enumerate(sorted(project.rglob("*.json"))[first:]):
         moment = time.time() - seconds + number * 1e-4
         os.utime(path, (moment, moment))
+        changed = max(changed, path.stat().st_ctime_ns)
+    deadline = time.monotonic() + 10
+    while time.time_ns() <= changed + _cache.TICK_NS:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def demo(folder: Path, scenario: str = "failure", seed: int = 3) -> Path:
@@ -137,12 +143,10 @@ def test_a_warm_read_reads_only_what_changed(tmp_path, monkeypatch) -> None:
     project.replace(paths[100], replaced)
     paths[200].unlink()
     write(project, 400, [component("api", 100, "completed")])
-    age(project.root, 30)
-    for path in paths[:100]:  # only these are as they were
-        os.utime(path, ns=(path.stat().st_mtime_ns, path.stat().st_mtime_ns))
+    age(project.root, 30, first=100)  # those before are as they were
     read = reads(monkeypatch)
     warm = read_history(project.root)
-    assert len(read) < 301
+    assert len(read) == 200
     same(read_history(project.root, cache=False), warm)
     read.clear()
     same(read_history(project.root), warm)
@@ -327,7 +331,7 @@ def test_the_quick_road_says_what_the_careful_one_says(bodies) -> None:
     from buildwidget.history._scan import Root
 
     stores = [Store([Root("shop", Path("/nowhere/shop"))]) for _ in range(2)]
-    at = Stamp(100, 1_772_442_000_000_000_000, 1)
+    at = Stamp(100, 1_772_442_000_000_000_000, 0, 1)
     for number, body in enumerate(bodies):
         path = f".buildrunner/checkpoints/checkpoint_{number}.json"
         data = json.dumps(body, ensure_ascii=False).encode()
@@ -345,7 +349,7 @@ def test_nearly_all_files_go_the_quick_road(tmp_path) -> None:
     paths = sorted((project / ".buildrunner/checkpoints").iterdir())
     taken = [
         store.add_plain(
-            0, f".buildrunner/checkpoints/{path.name}", path.read_bytes(), Stamp(1, path.stat().st_mtime_ns, 1)
+            0, f".buildrunner/checkpoints/{path.name}", path.read_bytes(), Stamp(1, path.stat().st_mtime_ns, 0, 1)
         )
         for path in paths
     ]
@@ -609,7 +613,7 @@ def test_a_writer_that_is_killed_leaves_the_old_cache(cached) -> None:
     code = (
         "import sys, time\n"
         "from buildwidget.history import _cache, read_history\n"
-        "def slow(file, store, root):\n"
+        "def slow(file, *_):\n"
         "    file.write(b'half'); file.flush(); print('writing', flush=True); time.sleep(60)\n"
         "_cache._write = slow\n"
         "_cache.load = lambda *_: None\n"
@@ -653,6 +657,27 @@ def test_a_file_as_young_as_the_cache_is_read_again(tmp_path) -> None:
     path.write_text(path.read_text().replace("11", "22"))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert read_history(project.root).components.progress.tolist() == [22.0]
+
+
+@pytest.mark.parametrize("kept", ["once", "twice"])
+def test_a_change_that_keeps_size_and_time_is_read(tmp_path, kept) -> None:
+    """As `rsync -t --inplace` or a script that sets the time back leaves it: the same name, size, mtime and inode."""
+    project = Project(tmp_path / "shop")
+    path = write(project, 0, [component("api", 11)])
+    write(project, 1, [component("api", 55)])
+    age(project.root)
+    assert read_history(project.root).components.progress.tolist() == [11.0, 55.0]
+    assert _cache.place_of(roots_of(project.root)[0]).is_file()
+    for progress in ("22", "33") if kept == "twice" else ("22",):
+        before = path.stat()
+        with path.open("r+") as file:
+            text = file.read().replace("22" if progress == "33" else "11", progress)
+            file.seek(0)
+            file.write(text)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = path.stat()
+        assert [after.st_size, after.st_mtime_ns, after.st_ino] == [before.st_size, before.st_mtime_ns, before.st_ino]
+        assert read_history(project.root).components.progress.tolist() == [float(progress), 55.0]
 
 
 def test_the_other_process_may_die(tmp_path, monkeypatch) -> None:

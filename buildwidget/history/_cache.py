@@ -1,9 +1,10 @@
 """What was read of a history, kept for the next time, so that only what has changed is read again.
 
 One file per project in the user's cache directory. It holds the columns of a `Store`, as Arrow IPC files one after the
-other, and is mapped into memory, not read. A file of the project is known again by name, size, modification time (ns)
-and inode. One that was written less than two seconds before the cache was is not trusted: it may have been changed
-again without a difference in any of them.
+other, and is mapped into memory, not read. A file of the project is known again by its name and its stamp: size, inode,
+time of modification and time of change (ns). The first can be set back, and tools that keep times do. One that was
+written shortly before the reading began is not trusted: it may have been changed again without a difference in any of
+them.
 
 The cache is written beside its place and renamed, so a reader sees a whole one or none, and a writer that is killed
 leaves at most a temporary file, which a later one removes. A cache that cannot be read or written is no error: the
@@ -35,21 +36,23 @@ from .. import __version__
 from . import tables
 from ._columns import NONE, Column
 from ._scan import Root, plain_folders_of
-from ._store import Store
+from ._store import Stamp, Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Known", "UnusableError", "load", "place_of", "save", "stamps_of"]
+__all__ = ["TICK_NS", "Known", "UnusableError", "load", "place_of", "save", "stamps_of"]
 
 logger = logging.getLogger("buildwidget.history")
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _MAGIC: Final = b"bwhist01"
-_YOUNG_NS: Final = 2_000_000_000
+_YOUNG_NS: Final = 2_000_000_000  # the coarsest times that a file system has: FAT's
+TICK_NS: Final = 100_000_000  # the coarsest that a kernel has, ten times over
+_SECOND_NS: Final = 1_000_000_000
 _OLD: Final = 3600.0  # seconds after which a temporary file is nobody's
 _KINDS: Final = ("component", "feature")
-_FILES: Final = [*tables.FILE, "mtime_ns", "inode", "done", "made", "plain"]
+_FILES: Final = [*tables.FILE, "mtime_ns", "ctime_ns", "inode", "done", "made", "plain"]
 
 
 def place_of(root: Root) -> Path:
@@ -61,13 +64,16 @@ def place_of(root: Root) -> Path:
 
 
 def stamps_of(root: Root, folder: str) -> tuple[list[str], NDArray[Any]]:
-    """The names of the files in a folder of build checkpoints, and size, mtime_ns and inode of each, in any order."""
+    """The names of the files in a folder of build checkpoints, and their stamps, in any order.
+
+    A stamp is a row of size, mtime_ns, ctime_ns and inode.
+    """
     names: list[str] = []
     stamps: list[int] = []
     try:
         fd = os.open(root.path / folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
-        return [], np.zeros((0, 3), dtype=np.int64)
+        return [], np.zeros((0, 4), dtype=np.int64)
     try:
         with os.scandir(fd) as entries:
             for entry in entries:
@@ -77,18 +83,24 @@ def stamps_of(root: Root, folder: str) -> tuple[list[str], NDArray[Any]]:
                         stat = entry.stat(follow_symlinks=False)
                     except OSError:  # it was removed meanwhile
                         continue
-                    stamps += (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                    stamps += (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
                     names.append(name)
     finally:
         os.close(fd)
-    return names, np.array(stamps, dtype=np.int64).reshape(-1, 3)
+    return names, np.array(stamps, dtype=np.int64).reshape(-1, 4)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def save(store: Store, root: int) -> bool:
-    """Keep the build checkpoints that were read of one project; its other files are few. False: they were not kept."""
+def save(store: Store, root: int, *, since: int) -> bool:
+    """Keep the build checkpoints that were read of one project; its other files are few. False: they were not kept.
+
+    Parameters
+    ----------
+    since
+        When the reading began, in ns since 1970: what was changed just before or after is not kept.
+    """
     place = place_of(store.roots[root])
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,7 +111,7 @@ def save(store: Store, root: int) -> bool:
         return False
     try:
         with os.fdopen(handle, "wb") as file:
-            _write(file, store, root)
+            _write(file, store, root, since)
         os.replace(temporary, place)
     except (OSError, pa.ArrowException) as error:
         logger.info("the history is not kept in %s: %s", place, error)
@@ -117,8 +129,7 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _write(file: Any, store: Store, root: int) -> None:
-    now = time.time_ns()
+def _write(file: Any, store: Store, root: int, since: int) -> None:
     files = store.files
     paths = files.texts("file_path")
     raw_paths = files.raw("file_path")
@@ -126,11 +137,13 @@ def _write(file: Any, store: Store, root: int) -> None:
     inside = np.array([path.rpartition("/")[0] in folders for path in paths] or [False])
     shapes = files.texts("shape")
     checkpoint = shapes.index("checkpoint") if "checkpoint" in shapes else -2
+    changed = files.raw("ctime_ns")
     rows = np.flatnonzero(
         store.alive()
         & (files.raw("root") == root)
         & (files.raw("shape") == checkpoint)
-        & (files.raw("mtime_ns") < now - _YOUNG_NS)
+        & (files.raw("mtime_ns") < since - _YOUNG_NS)
+        & (changed < since - np.where(changed % _SECOND_NS == 0, _YOUNG_NS, TICK_NS))
         & (inside[raw_paths] if len(raw_paths) else False)
     )
     kept = {paths[place] for place in raw_paths[rows].tolist()}
@@ -264,7 +277,7 @@ def _fill(store: Store, sections: dict[str, pa.Table]) -> Known:
     paths = columns["file_path"]
     texts = paths.texts or []
     ordered = [texts[place] for place in paths.data.tolist()]
-    stamps = np.stack([columns[name].data for name in ("size", "mtime_ns", "inode")], axis=1)
+    stamps = np.stack([columns[name].data for name in Stamp.__struct_fields__], axis=1)
     return Known(ordered, stamps)
 
 

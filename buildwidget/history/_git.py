@@ -139,7 +139,7 @@ def read_git(store: Store, root: int, *, told: Callable[[int], object] | None = 
         for version in found:
             before = len(store.warnings)
             path = as_text(version.path)
-            stamp = Stamp(len(version.data), version.seconds * 1_000_000_000, 0)
+            stamp = Stamp(len(version.data), version.seconds * 1_000_000_000, 0, 0)
             if store.add(root, path, version.data, stamp, plain=is_plain(home, path)):
                 newest[version.path] = digest(version.data)
             if len(store.warnings) > before:

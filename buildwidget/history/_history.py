@@ -188,7 +188,7 @@ class _Live:
             store.warnings.append(warning)
             return True
         assert stat is not None
-        stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        stamp = Stamp.of(stat)
         if (0, path) not in store.gone and store.newest_stamp(0, path) == stamp:
             return False  # it was there when the disk was read
         store.gone.discard((0, path))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import repeat
 from typing import Final
@@ -33,6 +34,7 @@ class Plan:
     """
 
     def __init__(self, roots: Sequence[Root], *, cache: bool) -> None:
+        self._since = time.time_ns()
         self.store = Store(roots)
         self._cached = cache and len(roots) == 1 and bool(plain_folders_of(roots[0]))
         self._known = 0
@@ -78,4 +80,4 @@ class Plan:
         """Keep what was read, if it is worth it."""
         if self._cached and (self.total > _FEW or not self._known):
             self.store.derive()
-            _cache.save(self.store, 0)
+            _cache.save(self.store, 0, since=self._since)

@@ -94,7 +94,7 @@ def read_quickly(path: str) -> tuple[bytes | None, Stamp]:
     try:
         stat = os.fstat(fd)
         size = stat.st_size
-        stamp = Stamp(size, stat.st_mtime_ns, stat.st_ino)
+        stamp = Stamp.of(stat)
         if not st.S_ISREG(stat.st_mode) or size > MAX_BYTES:
             return None, stamp
         data = os.read(fd, size + 1)  # a buffer of the right size: making a larger one costs more than reading
@@ -111,7 +111,7 @@ def _read_carefully(store: Store, root: int, path: str) -> bool:
 
     def add(data: bytes, stat: os.stat_result) -> bool:
         before = len(store.warnings)
-        if store.add(root, name, data, Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino), plain=False):
+        if store.add(root, name, data, Stamp.of(stat), plain=False):
             return True
         _, _, code, reason = store.warnings[-1][:4]
         if code in MAYBE_TORN and time.time() - stat.st_mtime < YOUNG:  # it may be half written: once more

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ from ..formats.values import (
 )
 from ..model import BuildStatus, Component, Feature, Phase, Status, Task, TsSource
 from ..progress import build_status, rounded
+from ..reading.files import stamp_of
 from ..words import is_known, map_status
 from . import tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Pool, micros
@@ -73,11 +75,21 @@ _MOST_MINUTES: Final = 2**62 // 60_000_000
 
 
 class Stamp(msgspec.Struct, frozen=True):
-    """What tells one version of a file from the next: size in bytes, modification time in ns, inode."""
+    """What tells one version of a file from the next: size in bytes, times in ns, inode.
+
+    The modification time can be set back by anybody; ``ctime_ns`` is the kernel's own. See `reading.files.stamp_of`.
+    """
 
     size: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Stamp:
+        """That of a file on disk."""
+        mtime_ns, ctime_ns, size, inode = stamp_of(found)
+        return cls(size, mtime_ns, ctime_ns, inode)
 
 
 class Known(dict[bytes, int]):
@@ -191,6 +203,7 @@ class Store:
                 "root": "count",
                 "version": "count",
                 "mtime_ns": "int",
+                "ctime_ns": "int",
                 "inode": "int",
                 "done": "count",  # the lists of tasks completed and files created, see `lists`
                 "made": "count",
@@ -281,7 +294,7 @@ class Store:
         if self._stamps is None:
             files = self.files
             texts = files.texts("file_path")
-            columns = [files.raw(name).tolist() for name in ("root", "file_path", "size", "mtime_ns", "inode")]
+            columns = [files.raw(name).tolist() for name in ("root", "file_path", *Stamp.__struct_fields__)]
             alive = self.alive().tolist()
             for of, place, version, counts in zip(*columns[:2], files.raw("version").tolist(), alive, strict=True):
                 if counts:  # those of a cache have no count yet
@@ -304,7 +317,7 @@ class Store:
         data
             What is in it.
         stat
-            Its size, time and inode.
+            Its size, times and inode.
         plain
             Whether its place says that it is a build checkpoint.
         """
@@ -369,7 +382,16 @@ class Store:
                 (
                     *(head.id, time[0], time[1], "checkpoint", head.phase, head.status),
                     *(-1, None, math.nan, NONE, NONE),  # what follows from the items: see `derive`
-                    *(path, stat.size, modified, root, self._version(root, path), stat.mtime_ns, stat.inode),
+                    *(
+                        path,
+                        stat.size,
+                        modified,
+                        root,
+                        self._version(root, path),
+                        stat.mtime_ns,
+                        stat.ctime_ns,
+                        stat.inode,
+                    ),
                     *(done, made, 1),
                 )
             )
@@ -631,7 +653,7 @@ class Store:
                 *(at.status if at else None, _BUILD_STATUS[record.status], record.status_source or None),
                 math.nan if record.percent is None else record.percent,
                 *(micros(record.started_at), micros(record.ended_at), record.path, stat.size, stat.mtime_ns // 1000),
-                *(root, self._version(root, record.path), stat.mtime_ns, stat.inode),
+                *(root, self._version(root, record.path), stat.mtime_ns, stat.ctime_ns, stat.inode),
                 *(self.list_of(at.tasks_completed if at else ()), self.list_of(at.files_created if at else ()), 0),
             )
         )
