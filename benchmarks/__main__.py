@@ -18,6 +18,10 @@ from pathlib import Path
 ALL = {
     "start": ("import time, time of watch(), idle CPU", ["--quick"]),
     "watch": ("a write → the reader, by each way to watch; what watching costs", ["--writes", "60", "--idle", "4"]),
+    "fold": (
+        "a changed item: compared, numbered, logged, folded in; beside one who has only the messages",
+        ["--quick"],
+    ),
     "fanout": ("server CPU per message delivered to 1,000 clients, beside C and a first design", ["--quick"]),
     "server": (
         "file replaced → client; a client that does not read; memory of idle clients",

@@ -17,6 +17,7 @@ from . import model
 from .model import State
 
 __all__ = [
+    "MESSAGES",
     "PROTOCOL",
     "TOPICS",
     "TYPES",
@@ -45,6 +46,7 @@ __all__ = [
     "decode",
     "encode",
     "item_of",
+    "message_of",
     "type_of",
     "types_of",
 ]
@@ -292,6 +294,9 @@ TOPICS: dict[str, frozenset[str]] = {
 }
 """Names for groups of types: what clients ask for, besides the types themselves."""
 
+MESSAGES: dict[type, Any] = {cls.ITEM: cls for cls in get_args(Event) if hasattr(cls, "ITEM")}
+"""Record type → the type of the message that tells it whole."""
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 
@@ -337,7 +342,21 @@ def types_of(topics: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def message_of(record: Any, **common: Any) -> Any:
+    """The message that tells a record whole: its fields, and the common ones. `item_of` is the way back.
+
+    Parameters
+    ----------
+    record
+        A record that has a message: an item, a session, a progress, a runtime or a warning.
+    **common
+        ``seq``, ``session_id``, ``timestamp``; for a warning ``cleared`` too.
+    """
+    return MESSAGES[type(record)](**msgspec.structs.asdict(record), **common)
+
+
 def item_of(event: Any) -> Any:
-    """The record inside an item message, without the common fields."""
+    """The record inside a message that `message_of` makes, without the common fields."""
     cls = event.ITEM
-    return cls(**{name: getattr(event, name) for name in cls.__struct_fields__})
+    fields = msgspec.structs.asdict(event)
+    return cls(**{name: fields[name] for name in cls.__struct_fields__})

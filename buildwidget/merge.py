@@ -85,7 +85,7 @@ class Merge:
         self._records: dict[Shape, dict[str, Record]] = {shape: {} for shape in Shape}
         self._shape: dict[str, Shape] = {}
         self._said: dict[_Key, dict[str, _Said]] = {}
-        self._merged: dict[str, dict[str, Any]] = {kind: {} for kind, _, _ in KINDS.values()}
+        self._merged: dict[str, dict[str, Any]] = {kind: {} for kind, _ in KINDS.values()}
         self._by_path: dict[str, set[_Key]] = {}
         self._holders: dict[str, list[tuple[datetime, str, str]]] = {"component": [], "feature": []}
         self._checkpoints: list[tuple[datetime, str, str]] = []  # all that are not rolled back
@@ -178,7 +178,7 @@ class Merge:
         return delta
 
     def _publish_item(self, news: ItemNews, now: datetime) -> _Key:
-        kind, id_field, _ = KINDS[news.item]
+        kind, id_field = KINDS[news.item]
         key = (kind, news.id)
         present = self._merged[kind].get(news.id)
         changes = dict(news.changes)
@@ -297,7 +297,7 @@ class Merge:
         rank = _RANK.get(record.shape, 0) if record else 0
         time = self._time_of(record) if record else _EPOCH
         for item in items:
-            kind, id_field, _ = KINDS[type(item)]
+            kind, id_field = KINDS[type(item)]
             key = (kind, getattr(item, id_field))
             new_keys.add(key)
             voices = self._said.setdefault(key, {})
@@ -482,7 +482,7 @@ def _is_phase(phase: Phase, name: str) -> bool:
 
 def _order(item: Any) -> tuple[int, Any, str]:
     """Items of one batch go out as people read them: checkpoints by time, then the rest."""
-    kind, id_field, _ = KINDS[type(item)]
+    kind, id_field = KINDS[type(item)]
     rank = ("phase", "component", "feature", "task", "checkpoint").index(kind)
     at = item.created_at.timestamp() if kind == "checkpoint" and item.created_at else 0.0
     return (rank, at, getattr(item, id_field))

@@ -113,7 +113,8 @@ def _partial(record: type, id_field: str) -> type[msgspec.Struct]:
 
 
 _ITEMS: Final = {
-    ev.type_of(cls): (record, id_field, _partial(record, id_field)) for record, (_, id_field, cls) in KINDS.items()
+    ev.type_of(ev.MESSAGES[record]): (record, id_field, _partial(record, id_field))
+    for record, (_, id_field) in KINDS.items()
 }
 _SHAPES: Final[dict[str, type[Any]]] = {
     **{tag: shape for tag, (_, _, shape) in _ITEMS.items()},

@@ -469,14 +469,15 @@ class BuildSession:
 
     def _emit(self, delta: Delta, newest: float | None = None, *, live: bool = False) -> None:
         """Number what differs, log it, fold it in, tell everyone. The lock is held."""
-        for row in self.log.since(self._state.seq) or ():  # a batch that was cut short (out of memory) goes on here
-            self._state.apply(row.event)
-        events = self._state.diff(delta, session_id=self.session_id, now=self._time(newest, live))
-        if not events:
+        if self.log.seq != self._state.seq:  # a batch that was cut short (out of memory) goes on here
+            for row in self.log.since(self._state.seq) or ():
+                self._state.apply(row.event)
+        changes = self._state.diff(delta, session_id=self.session_id, now=self._time(newest, live))
+        if not changes:
             return
-        rows = self.log.extend(events)
-        for event in events:
-            self._state.apply(event)
+        rows = self.log.extend(event for event, _ in changes)
+        for change in changes:
+            self._state.apply(*change)
         for callback in list(self._listeners):
             try:
                 callback(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,7 @@ __all__ = [
     "TERMINAL_WINDOW",
     "WARNING_WINDOW",
     "BuildState",
+    "Change",
     "Delta",
     "checkpoint_key",
     "fold",
@@ -34,14 +35,14 @@ CHECKPOINT_WINDOW: Final = 200
 TERMINAL_WINDOW: Final = 500
 WARNING_WINDOW: Final = 200
 
-KINDS: Final[dict[type, tuple[str, str, type]]] = {
-    model.Component: ("component", "component_id", ev.ComponentUpdate),
-    model.Feature: ("feature", "feature_id", ev.FeatureUpdate),
-    model.Task: ("task", "task_id", ev.TaskUpdate),
-    model.Phase: ("phase", "phase_id", ev.PhaseUpdate),
-    model.Checkpoint: ("checkpoint", "checkpoint_id", ev.CheckpointUpdate),
+KINDS: Final[dict[type, tuple[str, str]]] = {
+    model.Component: ("component", "component_id"),
+    model.Feature: ("feature", "feature_id"),
+    model.Task: ("task", "task_id"),
+    model.Phase: ("phase", "phase_id"),
+    model.Checkpoint: ("checkpoint", "checkpoint_id"),
 }
-"""Record type → (kind, name of its id, message type)."""
+"""Record type → (kind, name of its id)."""
 
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
@@ -60,6 +61,13 @@ class Delta(msgspec.Struct, kw_only=True):
     runtime: Runtime | None = None
     progress: Progress | None = None
     session: Session | None = None
+
+
+Change: TypeAlias = tuple[Any, Any]
+"""One step of the build: the numbered message that tells of it, and the record that the message was made of.
+
+The record is None where none stands behind the message: a removal, a file, output, an error.
+"""
 
 
 def is_context(path: str) -> bool:
@@ -116,8 +124,17 @@ class BuildState:
 
     # -- the fold -------------------------------------------------------------------------------------------------
 
-    def apply(self, event: Any) -> None:
-        """Fold one numbered message in. A message that is not newer than the state is ignored."""
+    def apply(self, event: Any, record: Any = None) -> None:
+        """Fold one numbered message in. A message that is not newer than the state is ignored.
+
+        Parameters
+        ----------
+        event
+            The message.
+        record
+            The record that it was made of, where it is at hand (see `Change`): it is kept as it is, and must not be
+            changed later. A message that came over a wire has none; then it is read from the message.
+        """
         if event.seq is not None:
             if event.seq <= self.seq:
                 return
@@ -126,20 +143,20 @@ class BuildState:
             self.updated_at = event.timestamp
         match event:
             case ev.ComponentUpdate() | ev.FeatureUpdate() | ev.TaskUpdate() | ev.PhaseUpdate() | ev.CheckpointUpdate():
-                item = ev.item_of(event)
-                kind, id_field, _ = KINDS[type(item)]
+                item = record or ev.item_of(event)
+                kind, id_field = KINDS[type(item)]
                 if kind == "checkpoint":
                     self._apply_checkpoint(item)
                 else:
                     self._items[kind][getattr(item, id_field)] = item
             case ev.SessionUpdate():
-                self.session = ev.item_of(event)
+                self.session = record or ev.item_of(event)
             case ev.BuildProgress():
-                self.progress = ev.item_of(event)
+                self.progress = record or ev.item_of(event)
             case ev.RuntimeUpdate():
-                self.runtime = ev.item_of(event)
+                self.runtime = record or ev.item_of(event)
             case ev.Warning_():
-                self._apply_warning(event)
+                self._apply_warning(event, record or ev.item_of(event))
             case ev.Removed():
                 if event.kind == "checkpoint":
                     self._forget_checkpoint(event.id)
@@ -166,12 +183,12 @@ class BuildState:
         if old is not None:
             del self._oldest_first[bisect_left(self._oldest_first, checkpoint_key(old))]
 
-    def _apply_warning(self, event: ev.Warning_) -> None:
+    def _apply_warning(self, event: ev.Warning_, warning: BuildWarning) -> None:
         key = (event.file_path, event.code)
         if event.cleared:
             self._warnings.pop(key, None)
             return
-        self._warnings[key] = BuildWarning(file_path=event.file_path, code=event.code, message=event.message)
+        self._warnings[key] = warning
         if len(self._warnings) > WARNING_WINDOW:
             del self._warnings[max(self._warnings)]
 
@@ -220,44 +237,43 @@ class BuildState:
             updated_at=self.updated_at,
         )
 
-    def diff(self, delta: Delta, *, session_id: str, now: datetime) -> list[Any]:
-        """The numbered messages that lead from this state to what ``delta`` says; empty if nothing differs.
+    def diff(self, delta: Delta, *, session_id: str, now: datetime) -> list[Change]:
+        """The numbered changes that lead from this state to what ``delta`` says; empty if nothing differs.
 
-        The messages are not applied. ``now`` becomes their timestamp.
+        They are not applied. ``now`` becomes the timestamp of their messages.
         """
-        out: list[Any] = []
-        common: dict[str, Any] = {"session_id": session_id, "timestamp": now}
+        out: list[Change] = []
 
-        def emit(cls: Any, fields: dict[str, Any]) -> None:
-            out.append(cls(**fields, seq=self.seq + len(out) + 1, **common))
+        def tell(message: Any, record: Any = None) -> None:
+            message.seq, message.session_id, message.timestamp = self.seq + len(out) + 1, session_id, now
+            out.append((message, record))
 
-        asdict = msgspec.structs.asdict
         told: dict[tuple[str, str], Any] = {}  # what the messages so far make of an item; None: removed
         # Removals first: what they leave room for may follow.
         for kind, item_id in delta.removed:
             bucket: dict[str, Any] = self._context if kind == "context" else self._items[kind]
             # A checkpoint may have left the window: that it is gone is news all the same.
             if item_id in bucket or kind == "checkpoint":
-                emit(ev.Removed, {"kind": kind, "id": item_id})
+                tell(ev.Removed(kind=kind, id=item_id))
                 told[kind, item_id] = None
         for item in delta.items:
-            kind, id_field, cls = KINDS[type(item)]
+            kind, id_field = KINDS[type(item)]
             item_id = getattr(item, id_field)
             if told.get((kind, item_id), self._items[kind].get(item_id)) != item:
-                emit(cls, asdict(item))
+                tell(ev.message_of(item), item)
                 told[kind, item_id] = item
         for message in delta.messages:
-            out.append(msgspec.structs.replace(message, seq=self.seq + len(out) + 1, **common))
+            tell(msgspec.structs.replace(message))
         for warning, cleared in delta.warnings:
             known = self._warnings.get((warning.file_path, warning.code))
             if cleared or known != warning:
-                emit(ev.Warning_, {**asdict(warning), "cleared": cleared})
+                tell(ev.message_of(warning, cleared=cleared), warning)
         if delta.runtime is not None and delta.runtime != self.runtime:
-            emit(ev.RuntimeUpdate, asdict(delta.runtime))
+            tell(ev.message_of(delta.runtime), delta.runtime)
         if delta.progress is not None and delta.progress != self.progress:
-            emit(ev.BuildProgress, asdict(delta.progress))
+            tell(ev.message_of(delta.progress), delta.progress)
         if delta.session is not None and delta.session != self.session:
-            emit(ev.SessionUpdate, asdict(delta.session))
+            tell(ev.message_of(delta.session), delta.session)
         return out
 
 

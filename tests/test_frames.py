@@ -48,8 +48,8 @@ def state_of(project: Project) -> State:
     records = [
         (str(p.relative_to(project.root)), parse(str(p.relative_to(project.root)), p.read_bytes(), NOW)) for p in files
     ]
-    for event in state.diff(merge.update(records), session_id="s", now=NOW):
-        state.apply(event)
+    for change in state.diff(merge.update(records), session_id="s", now=NOW):
+        state.apply(*change)
     return state.snapshot()
 
 

@@ -57,8 +57,8 @@ class Build:
 
     def say(self, *changes: Any) -> Delta:
         delta = self.merge.update(changes)
-        for event in self.fold.diff(delta, session_id="s", now=my.START):
-            self.fold.apply(event)
+        for change in self.fold.diff(delta, session_id="s", now=my.START):
+            self.fold.apply(*change)
         return delta
 
     @property

@@ -48,8 +48,8 @@ def test_an_item_that_comes_twice_in_one_delta_ends_as_the_last_one_says() -> No
     before, other = model.Phase(phase_id="1", name="before"), model.Phase(phase_id="1", name="other")
     state = BuildState()
     for delta in (Delta(items=[before]), Delta(items=[other, before]), Delta(removed=[("phase", "1")], items=[before])):
-        for event in state.diff(delta, session_id="s", now=NOW):
-            state.apply(event)
+        for change in state.diff(delta, session_id="s", now=NOW):
+            state.apply(*change)
         assert state.get("phase", "1") == before
 
 
@@ -57,15 +57,63 @@ def test_an_item_that_comes_twice_in_one_delta_ends_as_the_last_one_says() -> No
 def test_diff_then_apply_reaches_what_was_asked_for_and_then_rests(items: list[Any], log: list[Any]) -> None:
     state = fold(log)
     delta = Delta(items=items, progress=model.Progress(percent=12.5), session=model.Session(project="p"))
-    events = state.diff(delta, session_id="s", now=NOW)
-    assert [e.seq for e in events] == list(range(state.seq + 1, state.seq + 1 + len(events)))
-    for event in events:
-        state.apply(event)
+    changes = state.diff(delta, session_id="s", now=NOW)
+    assert [event.seq for event, _ in changes] == list(range(state.seq + 1, state.seq + 1 + len(changes)))
+    for change in changes:
+        state.apply(*change)
     wanted = {(KINDS[type(i)][0], getattr(i, KINDS[type(i)][1])): i for i in items}
     for (kind, item_id), item in wanted.items():
         assert state.get(kind, item_id) == item
     again = Delta(items=list(wanted.values()), progress=delta.progress, session=delta.session)
     assert state.diff(again, session_id="s", now=NOW) == []
+
+
+def test_the_fold_keeps_the_records_that_it_was_given_and_a_reader_of_the_messages_has_their_equals() -> None:
+    items = [
+        model.Component(component_id="a", files=["x.py"], metadata={"deep": [1]}),
+        model.Feature(feature_id="a.1", tasks=[model.ChecklistTask(id="1", completed=True)]),
+        model.Task(task_id="t"),
+        model.Phase(phase_id="1", history=[model.PhaseStep(step=1.0)]),
+        model.Checkpoint(checkpoint_id="c", created_at=NOW),
+    ]
+    assert {type(item) for item in items} == set(KINDS)
+    warning = model.BuildWarning(file_path="f", code="torn", message="m")
+    session, progress = model.Session(project="p"), model.Progress(percent=1.0)
+    delta = Delta(
+        items=items,
+        removed=[("checkpoint", "old")],
+        messages=[ev.Error(error_message="e")],
+        warnings=[(warning, False)],
+        runtime=model.Runtime(runtime="r"),
+        progress=progress,
+        session=session,
+    )
+    here, there = BuildState(), BuildState()
+    changes = here.diff(delta, session_id="s", now=NOW)
+    assert [ev.type_of(event) for event, record in changes if record is None] == ["removed", "error"]
+    for event, record in changes:
+        here.apply(event, record)
+        there.apply(ev.decode(ev.encode(event)))  # a client: it has the messages only
+        assert record is None or ev.item_of(event) == record
+    for item in items:
+        kind, id_field = KINDS[type(item)]
+        assert here.get(kind, getattr(item, id_field)) is item
+    kept = here.snapshot()
+    assert (kept.session, kept.progress, kept.runtime) == (session, progress, delta.runtime)
+    assert kept.session is session
+    assert kept.progress is progress
+    assert kept.runtime is delta.runtime
+    assert kept.warnings[0] is warning
+    assert there.snapshot() == kept
+    assert as_json(there.snapshot()) == as_json(kept)
+
+
+def test_every_record_that_has_a_message_becomes_one_and_comes_back() -> None:
+    """A message is its record and the common fields: no field is lost on the way down or up."""
+    common = {"seq", "session_id", "timestamp", "cleared"}
+    assert {*KINDS, model.Session, model.Progress, model.Runtime, model.BuildWarning} == set(ev.MESSAGES)
+    for record, message in ev.MESSAGES.items():
+        assert set(message.__struct_fields__) - common == set(record.__struct_fields__)
 
 
 @given(my.logs)

@@ -100,8 +100,8 @@ def registry(stated: object, written: datetime, status: str = "complete"):
 
 def shown(*files):
     merge, state = Merge(), BuildState()
-    for event in state.diff(merge.update(files), session_id="s", now=NOON):
-        state.apply(event)
+    for change in state.diff(merge.update(files), session_id="s", now=NOON):
+        state.apply(*change)
     return state.snapshot()
 
 

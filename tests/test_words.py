@@ -36,8 +36,8 @@ def live(*files) -> tuple[Merge, BuildState]:
 
 
 def tell(merge: Merge, state: BuildState, *files) -> None:
-    for event in state.diff(merge.update(files), session_id="s", now=NOW):
-        state.apply(event)
+    for change in state.diff(merge.update(files), session_id="s", now=NOW):
+        state.apply(*change)
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def present_states(store: Store, order: np.ndarray[Any, Any]) -> list[State]:
         delta = merge.update(records)
         delta.warnings.clear()
         state = fold([])
-        for event in state.diff(delta, session_id=home.session_id, now=_EPOCH):
-            state.apply(event)
+        for change in state.diff(delta, session_id=home.session_id, now=_EPOCH):
+            state.apply(*change)
         states.append(state.snapshot())
     return states
 

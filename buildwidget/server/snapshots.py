@@ -11,7 +11,6 @@ import msgspec
 
 from .. import events as ev
 from ..model import State
-from ..state import KINDS
 from .budget import Version
 from .filters import EVERYTHING, Filter
 from .wire import Message
@@ -92,17 +91,12 @@ def _unnumbered(event: Any) -> bytes:
 
 def _as_messages(state: State, common: dict[str, Any]) -> Iterable[Any]:
     """A state as the messages that tell it, in the order people read them."""
-    asdict = msgspec.structs.asdict
-    yield ev.SessionUpdate(**asdict(state.session), **common)
-    if state.runtime is not None:
-        yield ev.RuntimeUpdate(**asdict(state.runtime), **common)
+    runtime = [] if state.runtime is None else [state.runtime]
     items = [*state.phases, *state.components, *state.features, *state.tasks, *state.checkpoints]
-    for item in items:
-        yield KINDS[type(item)][2](**asdict(item), **common)
-    for warning in state.warnings:
-        yield ev.Warning_(**asdict(warning), **common)
+    for record in (state.session, *runtime, *items, *state.warnings):
+        yield ev.message_of(record, **common)
     for file in state.context:
-        yield ev.FileChange(change_type="modified", **asdict(file), **common)
+        yield ev.FileChange(change_type="modified", **msgspec.structs.asdict(file), **common)
     for row in state.terminal.tail:
         yield ev.TerminalOutput(
             output=row.text + "\n",
@@ -112,4 +106,4 @@ def _as_messages(state: State, common: dict[str, Any]) -> Iterable[Any]:
             line=row.line,
             **common,
         )
-    yield ev.BuildProgress(**asdict(state.progress), **common)
+    yield ev.message_of(state.progress, **common)
