@@ -15,14 +15,14 @@ __all__ = ["lazy_exports"]
 def lazy_exports(
     package: str, homes: Mapping[str, str], made: Mapping[str, Callable[[], Any]] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make the ``__getattr__`` and the ``__dir__`` (PEP 562) of a package.
+    """Make the ``__getattr__`` and the ``__dir__`` (PEP 562) of a package or a module.
 
     Parameters
     ----------
     package
-        The package's ``__name__``.
+        Its ``__name__``.
     homes
-        Public name → the module it lives in, relative to the package.
+        Public name → the module it lives in, relative to the package; for a module, ``.neighbour`` beside it.
     made
         Public name → what makes it when it is first asked for.
 

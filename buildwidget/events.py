@@ -277,19 +277,25 @@ Event = (
 Message = Event | Connection | Snapshot | Gap | Heartbeat | Pong | Subscribed | StatusReport
 """Every server message."""
 
-TYPES = frozenset(cls.__struct_config__.tag for cls in get_args(Event))
+
+def type_of(message: Any) -> str:
+    """The ``type`` of a message, or of its class."""
+    return message.__struct_config__.tag
+
+
+TYPES = frozenset(map(type_of, get_args(Event)))
 """The types of the numbered messages."""
 
 TOPICS: dict[str, frozenset[str]] = {
-    "components": frozenset({"component_update"}),
-    "features": frozenset({"feature_update"}),
-    "tasks": frozenset({"task_update"}),
-    "phases": frozenset({"phase_update"}),
-    "checkpoints": frozenset({"checkpoint_update"}),
-    "terminal": frozenset({"terminal_output"}),
-    "progress": frozenset({"build_progress"}),
-    "files": frozenset({"file_change"}),
-    "errors": frozenset({"error", "warning"}),
+    "components": frozenset({type_of(ComponentUpdate)}),
+    "features": frozenset({type_of(FeatureUpdate)}),
+    "tasks": frozenset({type_of(TaskUpdate)}),
+    "phases": frozenset({type_of(PhaseUpdate)}),
+    "checkpoints": frozenset({type_of(CheckpointUpdate)}),
+    "terminal": frozenset({type_of(TerminalOutput)}),
+    "progress": frozenset({type_of(BuildProgress)}),
+    "files": frozenset({type_of(FileChange)}),
+    "errors": frozenset({type_of(Error), type_of(Warning_)}),
     "all": TYPES,
 }
 """Names for groups of types: what clients ask for, besides the types themselves."""
@@ -315,11 +321,6 @@ def decode(data: bytes | str) -> Any:
         If it is not a message of this protocol.
     """
     return _decoder.decode(data)
-
-
-def type_of(message: Any) -> str:
-    """The ``type`` of a message, or of its class."""
-    return message.__struct_config__.tag
 
 
 def types_of(topics: Iterable[str]) -> frozenset[str]:

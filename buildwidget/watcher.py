@@ -23,6 +23,7 @@ from typing import Any, Self, TypeAlias
 import anyio
 import anyio.lowlevel
 
+from ._lazy import lazy_exports
 from .errors import CheckpointError
 from .reading.decode import decode_object
 from .reading.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file, read_settled
@@ -36,14 +37,8 @@ __all__ = ["ChangeSource", "FileChange", "FileWatcher", "Retry", "Torn", "open_f
 logger = logging.getLogger("buildwidget.watcher")
 
 
-def __getattr__(name: str) -> Any:
-    """The original's names that live in a higher room."""
-    if name == "create_file_watcher_with_websocket":
-        from .compat import create_file_watcher_with_websocket
-
-        return create_file_watcher_with_websocket
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+# A name of the original that lives in a higher room.
+__getattr__, __dir__ = lazy_exports(__name__, {"create_file_watcher_with_websocket": ".compat"})
 
 Callback: TypeAlias = Callable[[Path, str], Awaitable[None] | None]
 

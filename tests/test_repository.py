@@ -117,6 +117,8 @@ def test_wheel_is_complete(wheel: Path) -> None:
         names = set(archive.namelist())
         assert archive.getinfo("buildwidget/static/widget.js").file_size > 1000
         metadata = archive.read(f"buildwidget-{buildwidget.__version__}.dist-info/METADATA").decode()
+        empty = [entry.filename for entry in archive.infolist() if not entry.is_dir() and not entry.file_size]
+    assert empty == [], "some tools that carry files about lose the empty ones"
     assert "buildwidget/py.typed" in names
     assert f"buildwidget-{buildwidget.__version__}.dist-info/licenses/LICENSE" in names
     assert f"buildwidget-{buildwidget.__version__}.dist-info/entry_points.txt" in names

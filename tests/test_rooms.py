@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,6 +114,12 @@ def imports_of(module: str, path: Path, source: str | None = None) -> list[Impor
             if isinstance(node.args[0], ast.Constant):
                 name = str(node.args[0].value)
                 targets = [f"{package}{name}" if name.startswith(".") else name]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_exports":
+            homes = node.args[1]
+            names = [str(ast.literal_eval(home)) for home in homes.values] if isinstance(homes, ast.Dict) else []
+            targets = [importlib.util.resolve_name(f".{name}", module) for name in names]
+            found.extend(Import(module, node.lineno, target, lazy=True, typing=typing) for target in targets)
+            targets = []
         elif isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
             for child in node.body:
                 visit(child, lazy=lazy, typing=True)
@@ -201,6 +208,7 @@ def test_imports_go_downwards(module: str, path: Path) -> None:
         ("buildwidget.formats.record", "from ..merge import merge"),
         ("buildwidget.formats.record", "from .. import merge"),
         ("buildwidget.watcher", "from .compat import f"),
+        ("buildwidget.session", "__getattr__, __dir__ = lazy_exports(__name__, {'f': '.compat'})"),
         ("buildwidget.feeds", "from .client._core import Core"),
         ("buildwidget.feeds", "def f():\n    import buildwidget.client._core"),
         ("buildwidget.server.hub", "from ..log import _Row"),
@@ -216,7 +224,7 @@ def test_the_check_sees_a_wrong_import(module: str, source: str) -> None:
         ("buildwidget.state", "from . import events as ev\nfrom .model import State"),
         ("buildwidget.formats.record", "from ..model import State\nfrom .other import thing"),
         ("buildwidget.widget.widget", "if TYPE_CHECKING:\n    import pandas as pd"),
-        ("buildwidget.watcher", "def __getattr__(name):\n    from .compat import f"),
+        ("buildwidget.watcher", "__getattr__, __dir__ = lazy_exports(__name__, {'f': '.compat'})"),
         ("buildwidget.cli", "from . import __version__"),
         ("buildwidget.cli", "from ._version import __version__"),
         ("buildwidget.client.sync", "from ._core import Core"),
