@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "buildwidget"
 FLOORS = [
     ["errors", "model"],
     ["words"],
-    ["progress", "events"],
+    ["progress", "events", "failures"],
     ["state"],
     ["reading"],
     ["formats", "publish"],
@@ -67,7 +67,19 @@ ONLY_IN = {
 }
 
 # The pure core is given times, ids and bytes; it looks nothing up itself.
-PURE = {"errors", "model", "words", "progress", "events", "state", "file_warnings", "merge", "publish", "terminal"}
+PURE = {
+    "errors",
+    "model",
+    "words",
+    "progress",
+    "events",
+    "failures",
+    "state",
+    "file_warnings",
+    "merge",
+    "publish",
+    "terminal",
+}
 IMPURE = {
     *("anyio", "asyncio", "glob", "io", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil", "signal"),
     *("sniffio", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid"),

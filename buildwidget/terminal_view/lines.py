@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..failures import failures_of
 from ..model import State, Status
 from .text import clean
 
@@ -16,12 +17,14 @@ def milestones(before: State | None, state: State) -> list[str]:
     percent = state.progress.percent
     share = "unknown" if percent is None else f"{percent:.1f} %"
     if before is None:
+        failed = len(failures_of(state))
         done = sum(c.status is Status.COMPLETED for c in state.components)
         done_features = sum(f.status is Status.COMPLETED for f in state.features)
         facts = (
             f"{_word(state.session.status)}, {share}",
             f"{done} of {len(state.components)} components",
             f"{done_features} of {len(state.features)} features",
+            *([f"{failed} failed"] if failed else []),
         )
         name = clean(state.session.project, 60) or "build"
         return [f"{name}: {', '.join(facts)}", *_new_warnings(State(), state)]

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..failures import failures_of
 from ..model import BuildStatus, Checkpoint, Component, Feature, State, Status
 from ..state import waiting_for
 from .text import BUILD_STYLES, ICONS, RANK, clean, clock, span
@@ -99,6 +100,7 @@ def _header(state: State, now: datetime, *, silence: float, stalled: bool) -> li
         ProgressBar(total=100, completed=percent or 0, complete_style=style, finished_style="green"),
         Text("unknown" if percent is None else f"{percent:.1f} %", style="bold"),
     )
+    failed = len(failures_of(state))
     done = sum(c.status is Status.COMPLETED for c in state.components)
     done_features = sum(f.status is Status.COMPLETED for f in state.features)
     tasks = [task.completed for feature in state.features for task in feature.tasks]
@@ -107,6 +109,7 @@ def _header(state: State, now: datetime, *, silence: float, stalled: bool) -> li
         f"features {done_features}/{counts.features or len(state.features)}",
         *([f"tasks {sum(tasks)}/{len(tasks)}"] if tasks else []),
         f"checkpoints {counts.checkpoints or len(state.checkpoints)}",
+        *([f"failed {failed}"] if failed else []),
         *([f"nothing new for {span(silence)}"] if silence >= 5 else []),
     ]
     return [line, bar, Text(" · ".join(facts), style="yellow" if stalled else "dim", no_wrap=True, overflow="ellipsis")]
@@ -114,18 +117,12 @@ def _header(state: State, now: datetime, *, silence: float, stalled: bool) -> li
 
 def _trouble(state: State, width: int) -> list[Text]:
     """Errors first, then warnings; one line each."""
-    found: list[Text] = []
-    for item in (*state.components, *state.features):
-        if item.error and not (isinstance(item, Feature) and _component_says(state, item)):
-            last = [line for line in item.error.splitlines() if line.strip()] or [item.error]
-            found.append(
-                Text(
-                    f"✘ {clean(item.name, 60)}: {clean(last[-1], 2 * width)}",
-                    style="red",
-                    no_wrap=True,
-                    overflow="ellipsis",
-                )
-            )
+    found = [_problem("✘", failure.items[0].name, failure.reason, width, "red") for failure in failures_of(state)]
+    found += [  # errors of what goes on, or got over them
+        _problem("!", item.name or getattr(item, item.__struct_fields__[0]), item.error, width, "yellow")
+        for item in (*state.components, *state.features, *state.tasks)
+        if item.error and item.status is not Status.ERROR
+    ]
     for warning in state.warnings:
         if warning.code == "waiting":  # programs publish this build: it needs no folder
             continue
@@ -134,8 +131,11 @@ def _trouble(state: State, width: int) -> list[Text]:
     return found
 
 
-def _component_says(state: State, feature: Feature) -> bool:
-    return any(c.component_id == feature.component_id and c.error == feature.error for c in state.components)
+def _problem(sign: str, name: str, text: str, width: int, style: str) -> Text:
+    """A line for an error: who, and the last line of the text."""
+    last = [line for line in text.splitlines() if line.strip()] or ["failed, no reason given"]
+    line = f"{sign} {clean(name, 60)}: {clean(last[-1], 2 * width)}"
+    return Text(line, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _order(component: Component) -> tuple[bool, datetime, str]:

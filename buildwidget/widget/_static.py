@@ -6,6 +6,7 @@ import re
 from html import escape
 from typing import Final
 
+from ..failures import failures_of
 from ..model import BuildStatus, State, Status
 
 __all__ = ["to_html", "to_text"]
@@ -50,7 +51,7 @@ def _counts(state: State) -> str:
         )
         if number
     ]
-    failed = sum(item.status is Status.ERROR for item in [*state.components, *state.features, *state.tasks])
+    failed = len(failures_of(state))  # one failure is one, however many items tell of it
     if failed:
         parts.append(f"{failed} failed")
     if counts.warnings:

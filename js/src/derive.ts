@@ -45,6 +45,7 @@ export interface Tally {
   total: number;
   done: number;
   running: number;
+  /** Items, not failures: see failures.ts. */
   failed: number;
   blocked: number;
   /** Not started, paused, skipped, cancelled, unknown. */
@@ -72,50 +73,6 @@ export function tally(store: Store): Tally | null {
   if (store.tasks.size > 0) return of("task", store.tasks);
   if (store.phases.size > 0) return of("phase", store.phases);
   return null;
-}
-
-/** Something that went wrong, for the top of the face. */
-export interface Failure {
-  key: string;
-  kind: string;
-  name: string;
-  message: string;
-}
-
-/** Failed items, parts of the product first. */
-export function failures(store: Store): Failure[] {
-  const out: Failure[] = [];
-  for (const c of store.components.failed()) {
-    out.push({
-      key: `component:${c.component_id}`,
-      kind: "component",
-      name: c.name || c.component_id,
-      message: c.error ?? "",
-    });
-  }
-  for (const f of store.features.failed()) {
-    out.push({ key: `feature:${f.feature_id}`, kind: "feature", name: f.name || f.feature_id, message: f.error ?? "" });
-  }
-  for (const t of store.tasks.failed()) {
-    out.push({ key: `task:${t.task_id}`, kind: "task", name: t.name || t.task_id, message: t.error ?? "" });
-  }
-  for (const p of store.phases.list()) {
-    if (p.errors.length === 0 && p.status !== "error") continue;
-    out.push({ key: `phase:${p.phase_id}`, kind: "phase", name: phaseTitle(p), message: p.errors.join("\n") });
-  }
-  return out;
-}
-
-/** Failures that say the same together: a task's error is told again by its feature and its component. */
-export function sameFailures(all: readonly Failure[]): [Failure, ...Failure[]][] {
-  const groups = new Map<string, [Failure, ...Failure[]]>();
-  for (const failure of all) {
-    const key = failure.message.trim() || failure.key;
-    const group = groups.get(key);
-    if (group) group.push(failure);
-    else groups.set(key, [failure]);
-  }
-  return [...groups.values()];
 }
 
 /** `Phase 5`, or `Phase 5 · Checkout` with its name. */

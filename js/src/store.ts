@@ -154,7 +154,8 @@ export class Store {
       case "phase_update": {
         const item = itemOf<Phase>(event);
         const old = this.phases.set(item);
-        this.#touched(old, { status: item.status, error: item.errors.join("\n") }, item.phase_id, changes.phases);
+        this.#touched(old, item, item.phase_id, changes.phases);
+        if (item.errors.length > 0 || (old !== undefined && old.errors.length > 0)) changes.errors = true;
         changes.summary = true;
         break;
       }
@@ -248,12 +249,7 @@ export class Store {
     return this.seq === 0 && this.updatedAt === null;
   }
 
-  #touched(
-    old: { status: string; error?: string | null; errors?: string[] } | undefined,
-    item: { status: string; error?: string | null },
-    id: string,
-    ids: Set<string>,
-  ): void {
+  #touched(old: { status: string } | undefined, item: { status: string }, id: string, ids: Set<string>): void {
     ids.add(id);
     if (old === undefined) this.#changes.structure = true;
     if (old?.status !== item.status) this.#changes.summary = true;

@@ -60,7 +60,9 @@ describe("what a reader sees", () => {
 
   it("errors stand first, then warnings, and lead to their rows", async () => {
     face = mount(storefront(Date.now()));
-    expect(text(".bw-errors .bw-section-title")).toBe("2 errors");
+    // The component only tells of its feature: one failure, in the list, in the counts.
+    expect(text(".bw-errors .bw-section-title")).toBe("1 error");
+    expect(text(".bw-counts .bw-is-fail")).toBe("1 failed");
     expect(text(".bw-warnings .bw-section-title")).toBe("2 warnings");
     const link = [...face.root.querySelectorAll<HTMLElement>(".bw-link")].find(
       (b) => b.textContent === "Webhook signatures",

@@ -1,7 +1,7 @@
 // What a screen reader is told without asking: milestones only, politely, one after the other.
 
 import type { Changes } from "../changes";
-import { failures } from "../derive";
+import { type Failure, failures } from "../failures";
 import { percent, statusWord } from "../format";
 import type { ConnectionState, Live } from "../live";
 import { connectionWord } from "./connection-pill";
@@ -41,7 +41,7 @@ export class Announcer implements View {
     this.el.setAttribute("role", "status");
     this.#status = live.store.session.status;
     this.#mark = markOf(live.store.progress.percent);
-    this.#errors = new Set(failures(live.store).map((f) => f.key));
+    this.#errors = new Set(told(failures(live.store)));
     this.#connection = live.connection;
     this.#empty = live.store.isEmpty;
     signal.addEventListener("abort", () => clearTimeout(this.#timer), { once: true });
@@ -62,10 +62,12 @@ export class Announcer implements View {
     }
     if (changes.all || changes.errors) {
       const now = failures(store);
-      const fresh = now.filter((f) => !this.#errors.has(f.key));
-      if (fresh.length === 1 && !quiet) this.say(`Error in ${fresh[0]?.kind} ${fresh[0]?.name}`);
+      // One that more items tell of now is not a new one.
+      const fresh = now.filter((f) => told([f]).every((key) => !this.#errors.has(key)));
+      const first = fresh[0]?.items[0];
+      if (fresh.length === 1 && !quiet) this.say(`Error in ${first?.kind} ${first?.name}`);
       else if (fresh.length > 1 && !quiet) this.say(`${fresh.length} new errors`);
-      this.#errors = new Set(now.map((f) => f.key));
+      this.#errors = new Set(told(now));
     }
     if (connection !== this.#connection) {
       if (TOLD.includes(connection)) this.say(connectionWord(this.#live));
@@ -86,4 +88,9 @@ export class Announcer implements View {
 
 function markOf(value: number | null): number {
   return MARKS.filter((m) => value !== null && value >= m).length;
+}
+
+/** The items that tell of failures. */
+function told(all: readonly Failure[]): string[] {
+  return all.flatMap((failure) => failure.items.map((item) => item.key));
 }

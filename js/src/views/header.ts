@@ -1,7 +1,9 @@
 // The top of the face: what is being built, how it stands, how far it is, and whether that is the truth right now.
 
 import { html, nothing, render, type TemplateResult } from "lit-html";
+import type { Changes } from "../changes";
 import { currentPhase, phaseTitle, stalledFor, type Tally, tally } from "../derive";
+import { failures } from "../failures";
 import {
   type AnyStatus,
   ago,
@@ -23,14 +25,17 @@ import type { Face, View } from "./view";
 export class Header implements View {
   readonly el = document.createElement("div");
   readonly #face: Face;
+  #failures: number;
 
   constructor(face: Face) {
     this.#face = face;
+    this.#failures = failures(face.live.store).length;
     this.el.className = "bw-header";
     this.#render();
   }
 
-  update(): void {
+  update(changes: Changes): void {
+    if (changes.all || changes.errors || changes.structure) this.#failures = failures(this.#face.live.store).length;
     this.#render();
   }
 
@@ -40,11 +45,11 @@ export class Header implements View {
 
   #render(): void {
     const { live, uid } = this.#face;
-    render(template(live, uid), this.el);
+    render(template(live, uid, this.#failures), this.el);
   }
 }
 
-function template(live: Live, uid: string): TemplateResult {
+function template(live: Live, uid: string, failed: number): TemplateResult {
   const { store } = live;
   const now = live.now();
   const still = live.connection !== "live" && live.connection !== "busy";
@@ -90,7 +95,7 @@ function template(live: Live, uid: string): TemplateResult {
     </div>
     <div class="bw-facts">
       ${phaseFact(live)}
-      <span class="bw-counts" id="${uid}-counts">${counts(live)}</span>
+      <span class="bw-counts" id="${uid}-counts">${counts(live, failed)}</span>
     </div>
   `;
 }
@@ -116,7 +121,7 @@ function phaseFact(live: Live): TemplateResult | typeof nothing {
   return html`<span class="bw-phase" title=${phase.current_task ?? text}>${text}</span>`;
 }
 
-function counts(live: Live): TemplateResult[] {
+function counts(live: Live, failed: number): TemplateResult[] {
   const { store } = live;
   const { counts: c } = store.session;
   const out: TemplateResult[] = [];
@@ -128,22 +133,23 @@ function counts(live: Live): TemplateResult[] {
   add(Math.max(c.features, store.features.size), "feature");
   add(Math.max(c.tasks, store.tasks.size), "task");
   add(Math.max(c.checkpoints, store.checkpoints.length), "checkpoint");
+  const part = (n: number, tone: "done" | "run" | "fail" | "block", word: string, noun: string): void => {
+    if (n === 0) return;
+    const title = plural(n, noun);
+    out.push(
+      html`<span class="bw-count bw-is-${tone}" title=${noun === "failure" ? title : `${title} ${word}`}
+        >${icon(tone)}<b>${n.toLocaleString("en")}</b> ${word}</span
+      >`,
+    );
+  };
   const t = tally(store);
   if (t !== null) {
-    const part = (n: number, tone: "done" | "run" | "fail" | "block", word: string): void => {
-      if (n > 0) {
-        out.push(
-          html`<span class="bw-count bw-is-${tone}" title="${plural(n, t.noun)} ${word}"
-            >${icon(tone)}<b>${n.toLocaleString("en")}</b> ${word}</span
-          >`,
-        );
-      }
-    };
-    part(t.done, "done", "done");
-    part(t.running, "run", "in progress");
-    part(t.failed, "fail", "failed");
-    part(t.blocked, "block", "blocked");
+    part(t.done, "done", "done", t.noun);
+    part(t.running, "run", "in progress", t.noun);
   }
+  // However many items tell of it, one failure is one.
+  part(failed, "fail", "failed", "failure");
+  if (t !== null) part(t.blocked, "block", "blocked", t.noun);
   return out;
 }
 

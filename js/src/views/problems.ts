@@ -2,7 +2,7 @@
 
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { Changes } from "../changes";
-import { type Failure, failures, sameFailures } from "../derive";
+import { type Failure, failures } from "../failures";
 import { errorLine, plural } from "../format";
 import { icon, warningIcon } from "./icons";
 import type { Face, View } from "./view";
@@ -16,18 +16,19 @@ export class Problems implements View {
   readonly el = document.createElement("div");
   readonly #face: Face;
   #allErrors = false;
-  #errors: [Failure, ...Failure[]][] = [];
+  #errors: Failure[] = [];
 
   constructor(face: Face) {
     this.#face = face;
     this.el.className = "bw-problems";
-    this.#errors = sameFailures(failures(face.live.store));
+    this.#errors = failures(face.live.store);
     this.#render();
   }
 
   update(changes: Changes): void {
-    if (!changes.all && !changes.errors && !changes.warnings) return;
-    if (changes.all || changes.errors) this.#errors = sameFailures(failures(this.#face.live.store));
+    const errors = changes.all || changes.errors || changes.structure;
+    if (!errors && !changes.warnings) return;
+    if (errors) this.#errors = failures(this.#face.live.store);
     this.#render();
   }
 
@@ -46,16 +47,16 @@ export class Problems implements View {
       <h3 class="bw-section-title bw-is-fail">${icon("fail")}${plural(all.length, "error")}</h3>
       <ul class="bw-list">
         ${shown.map(
-          (group) =>
+          ({ reason, items }) =>
             html`<li class="bw-error">
-              ${group.slice(0, FEW_NAMES).map(
+              ${items.slice(0, FEW_NAMES).map(
                 (f) =>
                   html`<button type="button" class="bw-link" @click=${() => this.#face.reveal(f.key)}>${f.name}</button>
                     <span class="bw-kind">${f.kind}</span>`,
               )}
-              ${group.length > FEW_NAMES ? html`<span class="bw-kind">and ${group.length - FEW_NAMES} more</span>` : nothing}
-              <span class="bw-error-text" title=${group[0].message}
-                >${errorLine(group[0].message) || "failed, no reason given"}</span
+              ${items.length > FEW_NAMES ? html`<span class="bw-kind">and ${items.length - FEW_NAMES} more</span>` : nothing}
+              <span class="bw-error-text" title=${reason}
+                >${errorLine(reason) || "failed, no reason given"}</span
               >
             </li>`,
         )}
