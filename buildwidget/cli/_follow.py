@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from ._options import AsJson, Place, Token, Types, project_folder
 from ._output import COMPLETED, FAILED, NO_BUILD, STALLED, TIMEOUT, USAGE, echo_json, fail, make_console, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from ..feeds import Feed
     from ..model import State
@@ -37,7 +38,9 @@ def tail(
     """Print what happens, a line each, as it happens. Ctrl-C ends it (130).
 
     A server that is away is waited for, and said to be, on standard error; messages
-    that were lost meanwhile are told of by a line of type "gap".
+    that were lost meanwhile are told of by a line of type "gap". Output that is
+    drawn again and again (a progress bar) is a line once it has settled; --json has
+    every look of it.
 
     \b
     Examples:
@@ -227,17 +230,28 @@ def _follow(place: str, as_json: bool, types: str | None, since: str | None, fol
         wanted = None if types is None else types_of(types.split(",")) | {"gap"}
     except ValueError as error:
         fail(str(error), USAGE)
-    show = _show_json if as_json else _show_lines()
-    with _feed(place, token, epoch=epoch or None, since=number, reconnect=follow, tell=note) as feed:
+    with contextlib.ExitStack() as stack:
+        show, tick = _show_json, None
+        if not as_json:
+            from ._lines import MessageLines
+
+            lines = MessageLines()
+            stack.callback(lines.end)
+            show, tick = lines.show, lines.tick
+        feed = stack.enter_context(_feed(place, token, epoch=epoch or None, since=number, reconnect=follow, tell=note))
         for message in _as_they_come(feed) if follow else _up_to_now(feed):
-            if wanted is None or type_of(message) in wanted:
+            if message is None:
+                if tick is not None:
+                    tick()
+            elif wanted is None or type_of(message) in wanted:
                 show(message)
 
 
 def _as_they_come(feed: Feed) -> Generator[Any]:
-    """The messages, for ever."""
+    """The messages, for ever; None whenever all that has come was given, and at least twice a second."""
     while True:
         yield from feed.messages(0.5)
+        yield None
 
 
 def _up_to_now(feed: Feed) -> Generator[Any]:
@@ -265,15 +279,3 @@ def _show_json(message: Any) -> None:
     from ..events import encode
 
     echo_json(encode(message))
-
-
-def _show_lines() -> Callable[[Any], None]:
-    from ..terminal_view.messages import message_line
-
-    console = make_console()
-
-    def show(message: Any) -> None:
-        for line in message_line(message):
-            console.print(line, soft_wrap=True)
-
-    return show

@@ -127,8 +127,9 @@ def _text(output: Output, before: TextIO | None) -> TextIO:
     """Text into a file, in the encoding of the stream before it, a line at a time where a person reads."""
     errors = getattr(before, "errors", None)
     wished = errors if errors not in {None, "strict", "surrogateescape", "backslashreplace"} else _PLAIN_SIGNS
+    # No `BufferedWriter` between: it would write again what was written when Ctrl-C came.
     return io.TextIOWrapper(
-        io.BufferedWriter(output),
+        output,
         encoding=getattr(before, "encoding", None) or locale.getpreferredencoding(do_setlocale=False),
         errors=wished,
         line_buffering=output.isatty() or output.fileno() == 2,
