@@ -292,6 +292,81 @@ def test_parse_of_a_bad_file(tmp_path: Path, content: str | None, word: str) -> 
     assert "Traceback" not in done.stderr
 
 
+LOG = "start\n\x1b[31mERROR: no schema\x1b[0m\nloading 1 %\rloading 100 %\nfailed: api\ngoodbye – übermorgen"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["build.log", "build.log.1"])
+def test_parse_tells_what_a_log_holds(tmp_path: Path, encoding: str, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes((("\ufeff" if "16" in encoding else "") + LOG).encode(encoding))
+    said = json.loads(run("parse", file, "--json").stdout)
+    assert said["kind"] == "log"
+    assert said["encoding"] == encoding.removesuffix("-sig")
+    assert (said["lines"], said["size"], said["damaged"]) == (5, file.stat().st_size, 0)
+    assert said["lines_with_errors"] == 2
+    assert said["errors"] == [{"line": 2, "text": "ERROR: no schema"}, {"line": 4, "text": "failed: api"}]
+    assert said["last"][2:] == ["loading 100 %", "failed: api", "goodbye – übermorgen"]
+    done = run("parse", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("2  ERROR: no schema", "4  failed: api", "übermorgen", "5", encoding.removesuffix("-sig")):
+        assert word in done.stdout
+
+
+def test_parse_tells_what_markdown_holds(tmp_path: Path) -> None:
+    file = tmp_path / "context.md"
+    file.write_text("# Plan ##\ntext\n\nShop\n====\n```sh\n# no heading\n```\n### \x1b[2JSteps\n- a\n---\n#hash\n")
+    said = json.loads(run("parse", file, "--json").stdout)
+    assert said["kind"] == "markdown"
+    assert [(row["line"], row["level"], row["text"]) for row in said["headings"]] == [
+        (1, 1, "Plan"), (4, 1, "Shop"), (9, 3, "Steps"),
+    ]  # fmt: skip
+    done = run("parse", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{file.stat().st_size} bytes" in done.stdout
+    assert "Steps" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["notes.md", "build.log"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"\x80\x81", b"x" * 3_000_000, b"\n" * 50_000, b"# a\n" * 50_000]
+)
+def test_parse_of_any_bytes_as_text(tmp_path: Path, name: str, content: bytes) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    done = run("parse", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout) < 50_000
+    assert f"{len(content):,} bytes" in done.stdout
+
+
+def test_parse_of_a_text_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "folder.log").mkdir()
+    for name in ("folder.log", "none.md"):
+        done = run("parse", tmp_path / name)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.count("\n") == 1
+        assert "JSON" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--instant"], ["--duration", "2"]], ids=" ".join)
+def test_a_demo_whose_disk_is_full_is_74_and_one_line(tmp_path: Path, words: list[str]) -> None:
+    """A limit of the system on the size of a file stands for the full disk: the writes fail all the same."""
+    limit = (
+        "import os, sys, resource as r; r.setrlimit(r.RLIMIT_FSIZE, (300, 300)); os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", limit, *COMMAND, "demo", *words, "--out", str(tmp_path / "demo")]
+    done = subprocess.run(
+        command, env=environment(PYTHONDONTWRITEBYTECODE="1"), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 74, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(
+        r"buildwidget: the demo cannot .*write.* to .*: File too large", line.replace("writing", "write")
+    )
+
+
 def test_watch_of_no_folder(tmp_path: Path) -> None:
     done = run("watch", tmp_path / "nowhere")
     assert done.returncode == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from buildwidget import __version__
+from buildwidget.cli import _output as output_module
 from buildwidget.cli import app
+from buildwidget.cli._output import CODES
 from buildwidget.demo import prepare, write_instant
 from tests.projects import Project, component
 
@@ -186,3 +189,17 @@ def test_a_fault_of_ours_is_no_failed_build(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, "version"], capture_output=True, text=True, check=False)
     assert done.returncode == 70
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_the_readme_tells_the_exit_codes_of_the_help() -> None:
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    told = {
+        int(code): text.replace("`", "") for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", readme, re.MULTILINE)
+    }
+    text = " ".join(CODES.split())
+    meant = {int(code): text for code, text in re.findall(r"(?<= )(\d+) (.+?)(?= \d+ |run ends|$)", text)}
+    assert told == {code: text.strip() for code, text in meant.items()}
+    ours = {
+        value for name, value in vars(output_module).items() if name in output_module.__all__ and type(value) is int
+    }
+    assert set(told) == ours

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from ._options import project_folder
-from ._output import echo, fail, make_console
+from ._output import FAILED, OUTPUT, echo, fail, make_console
 
 if TYPE_CHECKING:
+    from ..errors import DemoError
     from ..model import State
 
 __all__ = ["demo", "watch"]
@@ -81,8 +83,8 @@ def demo(
             echo(f"{count} files of a build ({scenario.value}) are in {folder.resolve()}")
             echo(f"Look at it: buildwidget watch {folder}")
             return
-    except DemoError as error:
-        fail(str(error))
+    except (DemoError, OSError) as error:
+        _end(error, folder)
 
     from ..demo import play
 
@@ -100,8 +102,17 @@ def demo(
     )
     try:
         play.play(options, make_console())
-    except DemoError as error:
-        fail(str(error))
+    except (DemoError, OSError) as error:
+        _end(error, folder)
+
+
+def _end(error: DemoError | OSError, folder: Path) -> NoReturn:
+    """Say why the demo cannot go on; a disk that is full has an exit code of its own."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    is_full = isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    if isinstance(error, OSError):
+        fail(f"the demo cannot write to {folder}: {error.strerror or error}", OUTPUT if is_full else FAILED)
+    fail(str(error), OUTPUT if is_full else FAILED)
 
 
 def watch(

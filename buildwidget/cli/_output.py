@@ -53,7 +53,7 @@ CODES = (
     "    4  the build has stalled\n"
     "    5  a server refuses, or cannot be reached\n"
     "   70  a fault of buildwidget itself\n"
-    "   74  standard output cannot be written to: it is full, or closed\n"
+    "   74  the output cannot be written: it is full, or closed\n"
     "  124  --timeout is over\n"
     "  130  ended by Ctrl-C\n"
     "run ends with the exit code of its command."

@@ -192,7 +192,8 @@ def _show(
             stop.set()
         director.join()
     if director.error is not None:
-        raise DemoError(f"the demo cannot go on writing to {options.folder}: {director.error}")
+        reason = getattr(director.error, "strerror", None) or director.error
+        raise DemoError(f"the demo cannot go on writing to {options.folder}: {reason}") from director.error
     if director.over.is_set():
         if plain:
             console.print(Text(milestones(None, session.snapshot())[0]), soft_wrap=True)
