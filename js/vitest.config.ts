@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -33,8 +34,8 @@ export default defineConfig({
       ],
     },
   },
-  // Without the condition "development", as in the bundle.
-  resolve: { conditions: ["module", "browser"] },
+  // The same lit-html as in the bundle: see scripts/build.mjs.
+  resolve: { alias: { "lit-html": fileURLToPath(new URL("node_modules/lit-html/node/lit-html.js", import.meta.url)) } },
   // The logs that Python recorded lie beside this folder.
   server: { fs: { allow: [".."] } },
 });

@@ -29,7 +29,7 @@ from buildwidget.demo.model import Simulation  # noqa: E402
 from buildwidget.demo.runner import length  # noqa: E402
 from buildwidget.server import serve  # noqa: E402
 from tests.lab.face import Face  # noqa: E402
-from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium  # noqa: E402
+from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium, until  # noqa: E402
 
 SHARE = 0.8  # of the build is over
 WIDTHS = {"": 1200, "-narrow": 600}
@@ -108,7 +108,7 @@ def look(out: Path, builds: dict[str, Path], widths: list[int]) -> None:
             notebook.run(0)
             face = Face(notebook, 0)
             face.wait()
-            face.wait_live()
+            until(lambda: face.connection() in {"live", "waiting"}, f"the cell of {name} is up to date", 30)
             notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             for theme, word in zip(THEMES, ("light", "dark"), strict=False):
                 notebook.theme(theme)
@@ -122,7 +122,8 @@ def look(out: Path, builds: dict[str, Path], widths: list[int]) -> None:
                     for width in widths:
                         window = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=word)
                         window.goto(server.url)
-                        window.locator("[role=row]").nth(1).wait_for(timeout=10_000)
+                        shown = window.locator("[role=row], .bw-waiting-title").locator("visible=true")
+                        shown.first.wait_for(timeout=10_000)
                         take(window, out / f"{name}-page-{width}-{word}.png")
                         window.close()
         browser.close()

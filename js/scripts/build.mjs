@@ -24,9 +24,16 @@ export const inlineCss = {
   },
 };
 
+/**
+ * The edition of lit-html that can be imported where there is no document: hosts may look at a widget's module in a worker
+ * or on a server before a page shows it. In a page it does the same.
+ */
+const litHtml = resolve(here, "../node_modules/lit-html/node/lit-html.js");
+
 /** What every bundle has in common. */
 export const options = {
   bundle: true,
+  alias: { "lit-html": litHtml },
   format: "esm",
   target: "es2022",
   minify: true,

@@ -1,6 +1,6 @@
 import axe from "axe-core";
 import { afterEach, describe, expect, it } from "vitest";
-import { component, feature, finished, message, storefront } from "./../src/dev/scenario";
+import { component, feature, finished, message, storefront, task } from "./../src/dev/scenario";
 import type { State } from "../src/protocol";
 import { emptyState } from "../src/store";
 import { frame, type Mounted, mount, press, row, until } from "./helpers";
@@ -111,9 +111,105 @@ describe("what a reader sees", () => {
     face = mount();
     expect(text(".bw-waiting")).toContain("Waiting for .buildrunner in ~/projects/shop");
     expect(face.root.querySelector<HTMLElement>(".bw-tabs")?.hidden).toBe(true);
-    face.live.adopt(state({ session: { ...emptyState().session, project: "shop" } }), "e", 1);
+    face.live.adopt(state({ progress: { ...emptyState().progress, percent: 4 } }), "e", 1);
     await until("the tabs", () => face.root.querySelector<HTMLElement>(".bw-tabs")?.hidden === false);
     expect(text(".bw-empty-line")).toContain("No components yet");
+    expect(face.root.querySelector<HTMLElement>(".bw-waiting")?.hidden).toBe(true);
+  });
+
+  it.each([900, 380])(
+    "says in its body what it waits for, where, and what would start it, %s px wide",
+    async (width) => {
+      const path = `/home/ada/${"a-long-name-of-a-folder/".repeat(9)}.buildrunner`;
+      const why = `Waiting: ${path} does not exist. This starts by itself as soon as a build writes its first file.`;
+      const warning = { file_path: ".buildrunner", code: "waiting", message: why };
+      face = mount(state({ warnings: [warning] }), width);
+      const waiting = face.root.querySelector<HTMLElement>(".bw-waiting") as HTMLElement;
+      expect(text(".bw-waiting-title")).toBe("Waiting for a build");
+      expect(text(".bw-waiting-text")).toBe(why.replace("Waiting: ", ""));
+      // All of it can be read: nothing is cut off, and nothing of a build is made up around it.
+      const [box, root] = [waiting.getBoundingClientRect(), face.root.getBoundingClientRect()];
+      expect(waiting.scrollWidth).toBeLessThanOrEqual(waiting.clientWidth);
+      expect(box.height).toBeGreaterThan(60);
+      expect(root.bottom).toBeGreaterThanOrEqual(box.bottom);
+      for (const gone of [".bw-tabs", ".bw-progress-row", ".bw-badge", ".bw-warnings"]) {
+        const el = face.root.querySelector<HTMLElement>(gone);
+        expect(el === null || el.getClientRects().length === 0, gone).toBe(true);
+      }
+      expect(text(".bw-pill")).toBe("Waiting");
+      const dot = getComputedStyle(face.root.querySelector(".bw-dot") as Element);
+      expect(dot.backgroundColor).toBe("rgba(0, 0, 0, 0)");
+      const { violations } = await axe.run(face.root, { resultTypes: ["violations"] });
+      expect(violations.map((v) => `${v.id}: ${v.nodes[0]?.html}`)).toEqual([]);
+      face.live.apply([message("component_update", 2, component("api"))]);
+      await until("the tabs", () => face.root.querySelector<HTMLElement>(".bw-tabs")?.hidden === false);
+      expect(waiting.hidden).toBe(true);
+    },
+  );
+
+  it("waits too where the folder is there and tells of no build, and shows what is wrong with it", () => {
+    face = mount(state());
+    expect(text(".bw-waiting")).toContain(
+      "~/projects/shop/.buildrunner is watched, but no file in it tells of a build",
+    );
+    expect(face.root.querySelector<HTMLElement>(".bw-tabs")?.hidden).toBe(true);
+    face.stop();
+    face = mount(state({ warnings: [{ file_path: "a.json", code: "bad_json", message: "is no JSON" }] }));
+    expect(text(".bw-waiting")).toContain("is watched");
+    expect(text(".bw-warnings")).toContain("is no JSON");
+    expect(face.root.querySelector<HTMLElement>(".bw-tabs")?.hidden).toBe(false);
+  });
+
+  it("failures without a reason stand together, each counts, and each can be reached", async () => {
+    const tasks = Array.from({ length: 26 }, (_, i) => task(`t${i + 10}`, { status: "error" }));
+    face = mount(state({ features: [feature("f", { status: "completed" })], tasks }));
+    expect(text(".bw-errors .bw-section-title")).toBe("26 errors");
+    expect(face.root.querySelectorAll(".bw-error")).toHaveLength(1);
+    expect(text(".bw-error")).toBe("t10 task t11 task t12 task and 23 more 26 failures, no reason given More");
+    // The parts of the build are all well: the header says all the same that something failed.
+    expect(text(".bw-counts .bw-is-fail")).toBe("26 failed");
+    face.root.querySelector<HTMLElement>(".bw-whole")?.click();
+    expect(face.root.querySelectorAll(".bw-error .bw-link")).toHaveLength(26);
+    face.live.apply(tasks.map((t, i) => message("task_update", 2 + i, { ...t, status: "completed" })));
+    await until("all is well", () => face.root.querySelector(".bw-counts .bw-is-fail, .bw-error") === null);
+  });
+
+  it.each([340, 800, 1400])("a whole error can be read without a mouse, %s px wide", async (width) => {
+    const error = `ForeignKeyViolation: ${"insert into refunds violates a constraint of payments; ".repeat(8)}the end`;
+    face = mount(state({ components: [component("a", { status: "error", error })] }), width);
+    const said = face.root.querySelector<HTMLElement>(".bw-error-text") as HTMLElement;
+    const more = (): HTMLElement | null => face.root.querySelector<HTMLElement>(".bw-whole");
+    await until("the way to more", () => more() !== null);
+    expect(more()?.getAttribute("aria-expanded")).toBe("false");
+    more()?.focus();
+    more()?.click();
+    expect(more()?.getAttribute("aria-expanded")).toBe("true");
+    expect(said.textContent).toBe(error);
+    await frame();
+    expect([said.scrollWidth, said.scrollHeight]).toEqual([said.clientWidth, said.clientHeight]);
+    expect(document.activeElement).toBe(more());
+    more()?.click();
+    await frame();
+    await frame();
+    expect(said.scrollWidth > said.clientWidth || said.scrollHeight > said.clientHeight).toBe(true);
+    expect(more()?.textContent?.trim()).toBe("More");
+  });
+
+  it("a short error offers no more than there is", async () => {
+    face = mount(state({ components: [component("a", { status: "error", error: "no such file" })] }));
+    await frame();
+    await frame();
+    expect(face.root.querySelector(".bw-whole")).toBeNull();
+  });
+
+  it.each([420, 560, 640, 720, 800, 900])("the counts part where their sense parts, %s px wide", (width) => {
+    const s = storefront(Date.now());
+    face = mount(s, width);
+    const [what, how] = [...face.root.querySelectorAll(".bw-count-group")].map((el) => el.getBoundingClientRect());
+    // Either all on one line, or what there is above how it stands.
+    const oneLine = Math.abs((what as DOMRect).top - (how as DOMRect).top) < 2;
+    expect(oneLine || (how as DOMRect).top >= (what as DOMRect).bottom - 1).toBe(true);
+    if (width >= 560) expect((how as DOMRect).height).toBeLessThan(30);
   });
 
   it("calls a silent, unfinished build stalled, and a finished one not", () => {

@@ -1,6 +1,7 @@
 // Whatever host shows the cell: it has a width, and is as dark as what is behind it.
 
 import { page } from "@vitest/browser/context";
+import axe from "axe-core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { storefront } from "../src/dev/scenario";
 import widget from "../src/widget";
@@ -189,21 +190,70 @@ describe("the theme is that of what is behind", () => {
 describe("the module", () => {
   const state = { _snapshot: JSON.stringify({ epoch: "E", seq: 1, state: storefront(Date.now()) }) };
 
-  it("can be called for a definition of one widget, and is a definition itself", async () => {
-    const definitions = [widget(), widget];
-    for (const definition of definitions) {
-      const model = new FakeModel(state);
-      const host = markup('<div id="host"></div>');
-      const ended = definition.initialize({ model });
-      const gone = definition.render({ model, el: host });
-      expect(host.querySelector(".bw-project")?.textContent).toBe("storefront-api");
-      expect(model.asked("hello")).toHaveLength(1);
-      gone();
-      ended();
-      expect(host.childElementCount).toBe(0);
-      expect(host.className).toBe("");
-      expect(model.listeners).toBe(0);
-    }
+  /** As Jupyter's anywidget hands a model over: a new object for each hook, which gives out the values of the one model. */
+  const proxied = (model: FakeModel): FakeModel =>
+    ({
+      get: (name: string) => model.get(name),
+      on: (name: string, callback: () => void) => model.on(name, callback),
+      off: (name?: string | null, callback?: (() => void) | null) => model.off(name, callback),
+      send: (content: unknown) => model.send(content),
+    }) as FakeModel;
+
+  const contents = (host: HTMLElement): string => host.querySelector(".bw-project")?.textContent ?? "";
+
+  it("is a plain object with the two hooks, which is what the strictest loader takes", () => {
+    expect(Object.getPrototypeOf(widget)).toBe(Object.prototype);
+    expect(Object.keys(widget).sort()).toEqual(["initialize", "render"]);
+  });
+
+  it.each([
+    ["itself", (model: FakeModel) => model],
+    ["a proxy for each hook", proxied],
+  ])("a model given as %s has one connection for all its views", (_, given) => {
+    const model = new FakeModel(state);
+    const ended = widget.initialize({ model: given(model) });
+    // What tells the model may be set anew before a view comes.
+    model.set("_meta", { path: "~/elsewhere", version: "" });
+    const hosts = [markup('<div id="host"></div>'), markup('<div id="host"></div>')];
+    const gone = hosts.map((el) => widget.render({ model: given(model), el }));
+    for (const host of hosts) expect(contents(host)).toBe("storefront-api");
+    expect(model.asked("hello")).toHaveLength(1);
+    for (const end of [...gone, ended]) end();
+    for (const host of hosts) expect([host.childElementCount, host.className]).toEqual([0, ""]);
+    expect(model.listeners).toBe(0);
+    // A view of a model whose connection has ended makes its own.
+    const again = widget.render({ model: given(model), el: hosts[0] as HTMLElement });
+    expect(contents(hosts[0] as HTMLElement)).toBe("storefront-api");
+    expect(model.asked("hello")).toHaveLength(2);
+    again();
+    expect(model.listeners).toBe(0);
+  });
+
+  it("tells models apart even where a host lets them share a value", () => {
+    const meta = { path: "~/shared", version: "" };
+    const [one, other] = [new FakeModel({ ...state, _meta: meta }), new FakeModel({ _meta: meta })];
+    const ends = [one, other].map((model) => widget.initialize({ model: proxied(model) }));
+    const host = markup('<div id="host"></div>');
+    const gone = widget.render({ model: proxied(other), el: host });
+    expect(contents(host)).toBe("shared");
+    for (const end of [gone, ...ends]) end();
+  });
+
+  it("is imported without harm where there is no document", async () => {
+    const source = new URL("../src/widget.ts", import.meta.url).href;
+    const text = `import(${JSON.stringify(source)}).then(
+      (module) => postMessage([typeof document, Object.keys(module.default).sort().join()]),
+      (error) => postMessage(String(error)),
+    );`;
+    const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    const worker = new Worker(url, { type: "module" });
+    const said = await new Promise((resolve) => {
+      worker.onmessage = (event) => resolve(event.data);
+      worker.onerror = (event) => resolve(event.message);
+    });
+    worker.terminate();
+    URL.revokeObjectURL(url);
+    expect(said).toEqual(["undefined", "initialize,render"]);
   });
 
   it("shared by all widgets of a page, it never shows one in the place of another", () => {
@@ -216,11 +266,70 @@ describe("the module", () => {
   });
 });
 
+/** The page of a host: its own style sheet, and the elements around a cell's output. */
+interface HostPage {
+  css: string;
+  html: string;
+}
+
+// As nbclassic: Bootstrap 3, which sets the size of boxes, the lines of text and what form fields look like; the output
+// stands in rows of flexible boxes.
+const NBCLASSIC = (dark: boolean): HostPage => ({
+  css: `* { box-sizing: border-box } body { font: 14px/1.42857 "Helvetica Neue", sans-serif; background: ${dark ? "#111" : "#fff"};
+      color: ${dark ? "#ddd" : "#000"} }
+    button, input, select { font: inherit; line-height: inherit; margin: 0 } label { display: inline-block; max-width: 100%;
+      margin-bottom: 5px; font-weight: 700 } h1, h2, h3 { margin: 20px 0 10px; font-weight: 500 } p, ul { margin: 0 0 10px }
+    button { appearance: button; cursor: pointer } pre, code { background: ${dark ? "#222" : "#f5f5f5"}; padding: 2px 4px }
+    input[type="search"] { box-sizing: border-box; appearance: none } [hidden] { display: none }
+    .cell, .output_wrapper { display: flex; flex-direction: column } .output_area { display: flex }
+    .output_subarea { flex: 1; max-width: calc(100% - 14ex); padding: 0.4em; overflow-x: auto }
+    .output_subarea h2 { margin: 1em 0 0 } .output_subarea table { margin: 0 auto }`,
+  html: `<div class="cell"><div class="output_wrapper"><div class="output"><div class="output_area"><div class="prompt"></div>
+    <div class="output_subarea jupyter-widgets-view"><div id="host"></div></div></div></div></div></div>`,
+});
+
+// As Shiny: Bootstrap 5 with its theme in variables, a sidebar in a grid and cards that fill what is left.
+const SHINY = (dark: boolean): HostPage => ({
+  css: `:root { color-scheme: ${dark ? "dark" : "light"} } *, ::before, ::after { box-sizing: border-box }
+    body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; background: ${dark ? "#212529" : "#fff"}; color: ${dark ? "#dee2e6" : "#212529"} }
+    h1, h2, h3 { margin: 0 0 0.5rem; font-weight: 500; line-height: 1.2; font-size: 2rem } p, ul, dl, pre { margin: 0 0 1rem }
+    ul { padding-left: 2rem } button, input, select { margin: 0; font: inherit } button { border-radius: 0 }
+    label { display: inline-block } select { word-wrap: normal } [role="button"], button { cursor: pointer }
+    [hidden] { display: none !important } b { font-weight: bolder } dd { margin-bottom: 0.5rem; margin-left: 0 }
+    .card { display: flex; flex-direction: column; min-width: 0; border: 1px solid #8884; border-radius: 0.375rem }
+    .card-body { display: flex; flex-direction: column; flex: 1 1 auto; min-height: 0; padding: 1rem; gap: 1rem }
+    .html-fill-item { flex: 1 1 auto; min-height: 0; min-width: 0 }`,
+  html: `<div class="card bslib-card"><div class="card-body bslib-gap-spacing html-fill-container">
+    <div class="html-fill-item shiny-ipywidget-output"><div id="host"></div></div></div></div>`,
+});
+
+const PLAIN = (dark: boolean): HostPage => ({
+  css: `body { background: ${dark ? "#111" : "#fff"} }`,
+  html: '<div id="host"></div>',
+});
+
 describe("at every width", () => {
-  for (const width of [400, 800, 1400]) {
-    it(`headers stand above their columns, nothing overlaps, tabs can be reached: ${width} px`, async () => {
+  const hosts = { "a plain page": PLAIN, nbclassic: NBCLASSIC, Shiny: SHINY };
+  const cases = Object.entries(hosts).flatMap(([name, of]) =>
+    [false, true].flatMap((dark) =>
+      [400, 800, 1400].map((width): [string, string, number, HostPage] => [
+        name,
+        dark ? "dark" : "light",
+        width,
+        of(dark),
+      ]),
+    ),
+  );
+  it.each(cases)(
+    "headers stand above their columns, nothing overlaps, tabs can be reached: %s, %s, %s px",
+    async (_, theme, width, like) => {
       await page.viewport(width + 40, 900);
-      const root = show(markup(`<div style="width:${width}px"><div id="host"></div></div>`));
+      const sheet = document.createElement("style");
+      sheet.textContent = like.css;
+      document.head.append(sheet);
+      const root = show(markup(`<div style="width:${width}px">${like.html}</div>`));
+      added.push(sheet);
+      expect(root.dataset.bwTheme).toBe(theme);
       const scroller = root.querySelector<HTMLElement>(".bw-tree-scroll") as HTMLElement;
       // As with a mouse on most systems: the bar takes room from the rows.
       scroller.style.overflowY = "scroll";
@@ -260,8 +369,15 @@ describe("at every width", () => {
           expect(x > 1 && y > 1, "two parts of the head overlap").toBe(false);
         }
       });
+      await unreadable(root);
       await page.viewport(1000, 800);
-    });
+    },
+  );
+
+  /** What a host's own rules may spoil: the colours of what is read, and the places that we give things. */
+  async function unreadable(root: HTMLElement): Promise<void> {
+    const { violations } = await axe.run(root, { runOnly: ["color-contrast"], resultTypes: ["violations"] });
+    expect(violations.flatMap((v) => v.nodes.map((node) => `${v.id}: ${node.html}`))).toEqual([]);
   }
 });
 

@@ -28,9 +28,8 @@ export function cellStage(state: State): Stage {
   const model = new FakeModel({ _snapshot: JSON.stringify({ epoch: EPOCH, seq: 1, state }) });
   const host = hostIn(document.body);
   const signal = new AbortController();
-  const definition = widget();
-  definition.initialize({ model, signal: signal.signal });
-  definition.render({ model, el: host, signal: signal.signal });
+  widget.initialize({ model, signal: signal.signal });
+  widget.render({ model, el: host, signal: signal.signal });
   return {
     host,
     tell(messages) {

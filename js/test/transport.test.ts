@@ -348,12 +348,11 @@ describe("the widget", () => {
     controller = new AbortController();
     live = new Live();
     model = new FakeModel();
-    const definition = widget();
-    const end = definition.initialize({ model });
+    const end = widget.initialize({ model });
     const make = (): HTMLElement => document.body.appendChild(document.createElement("div"));
     const [a, b] = [make(), make()];
-    const endA = definition.render({ model, el: a });
-    const endB = definition.render({ model, el: b });
+    const endA = widget.render({ model, el: a });
+    const endB = widget.render({ model, el: b });
     expect(model.asked("hello")).toHaveLength(1);
     welcome();
     model.kernel(envelope(1, 2));
@@ -373,10 +372,9 @@ describe("the widget", () => {
 
   it("shows a notice in both views until one of them dismisses it", async () => {
     model = new FakeModel();
-    const definition = widget();
-    const end = definition.initialize({ model });
+    const end = widget.initialize({ model });
     const views = [0, 1].map(() => document.body.appendChild(document.createElement("div")));
-    const ends = views.map((el) => definition.render({ model, el }));
+    const ends = views.map((el) => widget.render({ model, el }));
     welcome();
     for (let i = 0; i < 4; i++)
       model.kernel({ kind: "notice", level: "error", text: "A callback failed: KeyError: 1" });
@@ -395,10 +393,9 @@ describe("the widget", () => {
   it("tells of somebody at work in any view, every 10 s at most, and only a kernel that answers", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
     model = new FakeModel();
-    const definition = widget();
-    const end = definition.initialize({ model });
+    const end = widget.initialize({ model });
     const views = [0, 1].map(() => document.body.appendChild(document.createElement("div")));
-    const ends = views.map((el) => definition.render({ model, el }));
+    const ends = views.map((el) => widget.render({ model, el }));
     const root = (i: number): Element => views[i]?.querySelector(".bw-root") as Element;
     const touches = (): number => model.asked("touch").length;
     root(0).dispatchEvent(new PointerEvent("pointerdown", { bubbles: true }));

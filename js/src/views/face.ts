@@ -1,9 +1,9 @@
 // The whole face, mounted in an element: header, problems, tabs, details. Knows the live build, not where it comes from.
 
-import { html, nothing, render, type TemplateResult } from "lit-html";
+import { html, render } from "lit-html";
 import type { Changes } from "../changes";
 import { noChanges } from "../changes";
-import { waitingFor } from "../derive";
+import { isBlank } from "../derive";
 import type { Live } from "../live";
 import { Announcer } from "./announcer";
 import { Details } from "./details";
@@ -14,6 +14,7 @@ import { TABS } from "./registry";
 import { adoptStyles } from "./styles";
 import { followTheme } from "./theme";
 import type { Face, TabSpec, TabView, View } from "./view";
+import { Waiting } from "./waiting";
 
 const SECOND = 1000;
 
@@ -49,9 +50,10 @@ export function mountFace(host: HTMLElement, live: Live, signal: AbortSignal): v
   root.append(...views.map((v) => v.el));
 
   const arrange = (): void => {
-    const empty = live.store.isEmpty || waitingFor(live.store) !== null;
+    const empty = isBlank(live.store);
     root.classList.toggle("bw-is-empty", empty);
-    tabs.el.hidden = empty;
+    // Of a folder that tells of no build the warnings may still be many.
+    tabs.el.hidden = empty && !live.store.warnings().some((w) => w.code !== "waiting");
     root.dataset.connection = live.connection;
   };
   const update = (changes: Changes): void => {
@@ -85,58 +87,6 @@ export function mountFace(host: HTMLElement, live: Live, signal: AbortSignal): v
     },
     { once: true },
   );
-}
-
-/** What stands in the place of the tabs as long as there is no data. */
-class Waiting implements View {
-  readonly el = document.createElement("div");
-  readonly #face: Face;
-
-  constructor(face: Face) {
-    this.#face = face;
-    this.el.className = "bw-waiting";
-    this.update();
-  }
-
-  update(): void {
-    const { live } = this.#face;
-    const waiting = waitingFor(live.store);
-    this.el.hidden = !live.store.isEmpty && waiting === null;
-    if (this.el.hidden) return;
-    const text = waiting === null ? waitingText(live) : { said: waiting, waiting: true };
-    render(
-      html`<p class="bw-waiting-text">${text.said}</p>
-        ${
-          text.waiting
-            ? html`<div class="bw-skeleton" aria-hidden="true">
-                ${[72, 54, 63, 40].map((w) => html`<span class="bw-bone" .style=${`width:${w}%`}></span>`)}
-              </div>`
-            : nothing
-        }`,
-      this.el,
-    );
-  }
-}
-
-/** What to say while there is nothing to show, and whether something may yet come by itself. */
-function waitingText({ connection, link, meta }: Live): { said: TemplateResult | string; waiting: boolean } {
-  if (connection === "static" || connection === "disconnected" || connection === "stopped") {
-    return { said: "Nothing was saved of this build. Run the cell to watch it.", waiting: false };
-  }
-  if (link.peer === "kernel") {
-    const where = meta.path ? html` in <code class="bw-mono">${meta.path}</code>` : "";
-    return { said: html`Waiting for <code class="bw-mono">.buildrunner</code>${where}…`, waiting: true };
-  }
-  if (connection === "connecting") return { said: "Connecting to the server…", waiting: true };
-  if (connection === "live") {
-    const folder = html`<code class="bw-mono">.buildrunner</code>`;
-    return {
-      said: html`Nothing is known of this build yet. It is shown as soon as there is something in ${folder}, or something is published.`,
-      waiting: true,
-    };
-  }
-  if (connection === "missing") return { said: "There is no build here.", waiting: false };
-  return { said: "Nothing is known of this build yet: the server could not be asked.", waiting: false };
 }
 
 /** The tabs: only those with something to show, made when first opened. */

@@ -121,13 +121,15 @@ function phaseFact(live: Live): TemplateResult | typeof nothing {
   return html`<span class="bw-phase" title=${phase.current_task ?? text}>${text}</span>`;
 }
 
+/** What there is, and how it stands: two groups, so that a narrow header parts them there. */
 function counts(live: Live, failed: number): TemplateResult[] {
   const { store } = live;
   const { counts: c } = store.session;
-  const out: TemplateResult[] = [];
+  const what: TemplateResult[] = [];
+  const how: TemplateResult[] = [];
   const add = (n: number, one: string): void => {
     if (n > 0)
-      out.push(html`<span class="bw-count"><b>${n.toLocaleString("en")}</b> ${n === 1 ? one : `${one}s`}</span>`);
+      what.push(html`<span class="bw-count"><b>${n.toLocaleString("en")}</b> ${n === 1 ? one : `${one}s`}</span>`);
   };
   add(Math.max(c.components, store.components.size), "component");
   add(Math.max(c.features, store.features.size), "feature");
@@ -136,7 +138,7 @@ function counts(live: Live, failed: number): TemplateResult[] {
   const part = (n: number, tone: "done" | "run" | "fail" | "block", word: string, noun: string): void => {
     if (n === 0) return;
     const title = plural(n, noun);
-    out.push(
+    how.push(
       html`<span class="bw-count bw-is-${tone}" title=${noun === "failure" ? title : `${title} ${word}`}
         >${icon(tone)}<b>${n.toLocaleString("en")}</b> ${word}</span
       >`,
@@ -150,7 +152,8 @@ function counts(live: Live, failed: number): TemplateResult[] {
   // However many items tell of it, one failure is one.
   part(failed, "fail", "failed", "failure");
   if (t !== null) part(t.blocked, "block", "blocked", t.noun);
-  return out;
+  const groups = [what, how].filter((group) => group.length > 0);
+  return groups.map((group) => html`<span class="bw-count-group">${group}</span>`);
 }
 
 /** The widths of the parts of the bar, in per cent of the whole. What is filled before the red is exactly the percentage. */
