@@ -29,7 +29,7 @@ from buildwidget.demo.model import Simulation  # noqa: E402
 from buildwidget.demo.runner import length  # noqa: E402
 from buildwidget.server import serve  # noqa: E402
 from tests.lab.face import Face  # noqa: E402
-from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium, until  # noqa: E402
+from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium  # noqa: E402
 
 SHARE = 0.8  # of the build is over
 WIDTHS = {"": 1200, "-narrow": 600}
@@ -108,7 +108,8 @@ def look(out: Path, builds: dict[str, Path], widths: list[int]) -> None:
             notebook.run(0)
             face = Face(notebook, 0)
             face.wait()
-            until(lambda: face.connection() in {"live", "waiting"}, f"the cell of {name} is up to date", 30)
+            # The words that say that the picture is kept up to date; without a build it is "waiting".
+            face.root.locator(".bw-conn-live, .bw-conn-waiting").wait_for(timeout=30_000)
             notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             for theme, word in zip(THEMES, ("light", "dark"), strict=False):
                 notebook.theme(theme)
