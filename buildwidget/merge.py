@@ -49,7 +49,7 @@ from .model import (
 from .publish import ItemNews
 from .state import CHECKPOINT_WINDOW, KINDS, Delta, checkpoint_key
 
-__all__ = ["Merge"]
+__all__ = ["Merge", "is_copied"]
 
 _Key = tuple[str, str]  # (kind, id)
 
@@ -71,6 +71,18 @@ class _Said(msgspec.Struct, frozen=True, eq=False):
     item: Any
 
 
+def is_copied(in_time: int, later: int) -> bool:
+    """Whether a folder is a copy: every file that states a time was written later than that.
+
+    Parameters
+    ----------
+    in_time, later
+        How many files were written when they say so, give or take `SKEW`, and how many later. Files that state no time
+        do not count.
+    """
+    return later > 0 and in_time == 0
+
+
 class Merge:
     """Keeps what every file last said and works out what that means for the whole.
 
@@ -78,10 +90,14 @@ class Merge:
     ----------
     project
         The name shown when no file gives one.
+    copied
+        Whether the folder is a copy (`is_copied`), where the caller knows more of its files than it gives. None: that
+        is seen by the files that are given.
     """
 
-    def __init__(self, project: str = "") -> None:
+    def __init__(self, project: str = "", *, copied: bool | None = None) -> None:
         self._default_project = project
+        self._copied_by_caller = copied
         self._records: dict[Shape, dict[str, Record]] = {shape: {} for shape in Shape}
         self._shape: dict[str, Shape] = {}
         self._said: dict[_Key, dict[str, _Said]] = {}
@@ -255,7 +271,9 @@ class Merge:
 
     def _see_whether_copied(self, touched: set[_Key]) -> None:
         """A folder is a copy if all its files are newer than what they say: then their own times say nothing."""
-        copied = bool(self._later) and not self._in_time
+        copied = self._copied_by_caller
+        if copied is None:
+            copied = is_copied(self._in_time, self._later)
         if copied == self._copied:
             return
         self._copied = copied

@@ -680,6 +680,69 @@ def test_a_change_that_keeps_size_and_time_is_read(tmp_path, kept) -> None:
         assert read_history(project.root).components.progress.tolist() == [float(progress), 55.0]
 
 
+# -- copies -----------------------------------------------------------------------------------------------------------
+
+
+def at(number: int) -> pd.Timestamp:
+    return pd.Timestamp(stamp(number))
+
+
+def touch(project: Path, moment: str, step: float = 0.0) -> None:
+    """Set the modification times of all files, so many seconds apart."""
+    first = pd.Timestamp(moment).timestamp()
+    for number, path in enumerate(sorted(path for path in project.rglob("*") if path.is_file())):
+        os.utime(path, (first + number * step,) * 2)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("step", [0.0, 7.0])
+def test_nothing_ends_when_a_folder_was_copied(tmp_path, step, cache) -> None:
+    """The time of the copy is in no table, whether all files have it or each its own."""
+    project = Project(tmp_path / "shop")
+    write(project, 0, [component("api", 50)])
+    write(project, 600, [component("api", 100, "completed")])
+    project.write("current-phase.json", {"phase": 1})
+    project.write("locks/phase-1/progress.json", {"phase": 1, "status": "completed"})
+    project.write("workflows/workflow_0a_checkpoint.json", {"workflow_id": "0a", "completed_items": ["i"]})
+    touch(project.root, "2026-04-20T12:00:00Z", step)
+    last = at(600)
+    with opened(project.root) as session:
+        histories = [read_history(project.root, cache=cache), read_history(session)]
+        until(lambda: session.snapshot().session.ended_at)
+        live = session.snapshot().session
+    for history in histories:
+        row = history.sessions.iloc[0]
+        assert row.status == live.status.value == "completed"
+        assert row.ended_at == live.ended_at == last
+        assert row.last_ts == history.present_ts == last
+        assert history.transitions.ts.max() == history.checkpoints.ts.max() == last
+        assert history.items.last_changed.max() == last
+        assert set(history.plot.timeline(kind="component").data.ended) == {last}
+
+
+def test_a_file_that_states_no_time_is_as_old_as_its_modification_where_nothing_was_copied(tmp_path) -> None:
+    project = Project(tmp_path / "shop")
+    os.utime(write(project, 0, [component("api", 50)]), (at(0).timestamp(),) * 2)
+    path = project.write("locks/phase-1/progress.json", {"phase": 1, "status": "completed"})
+    os.utime(path, (at(900).timestamp(),) * 2)
+    history = read_history(project.root, cache=False)
+    assert history.present_ts == history.sessions.last_ts.iloc[0] == at(900)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_rollback_was_not_when_the_folder_was_copied(tmp_path, copied) -> None:
+    project = Project(tmp_path / "shop")
+    write(project, 0, [component("api", 20)])
+    write(project, 60, [component("api", 60)], status="rolled_back")
+    write(project, 120, [component("api", 90)], status="rolled_back")
+    touch(project.root, "2026-04-20T12:00:00Z")
+    if not copied:
+        os.utime(min((project.dir / "checkpoints").iterdir()), (at(0).timestamp(),) * 2)
+    moves = read_history(project.root, cache=False).transitions
+    (moment,) = moves[moves.source == "rollback"].ts
+    assert moment == (at(120) if copied else pd.Timestamp("2026-04-20T12:00:00Z"))
+
+
 def test_the_other_process_may_die(tmp_path, monkeypatch) -> None:
     from buildwidget.history import _parallel
 

@@ -343,7 +343,7 @@ class History(Exports):
     def present_ts(self) -> pd.Timestamp:
         """The time of the newest thing known; NaT if nothing is."""
         self._move()
-        ts = self._store.files.raw("ts")[self._store.alive()]
+        ts = self._maker.times.ts[self._store.alive()]
         newest = max(int(ts.max(initial=NONE)), int(self._maker.table("transitions")["ts"].data.max(initial=NONE)))
         return pd.NaT if newest == NONE else pd.Timestamp(newest, unit="us", tz="UTC")  # pyright: ignore[reportReturnType]
 

@@ -20,6 +20,7 @@ from ._columns import BUILD_STATUSES, NONE, STATUSES, Column, Texts, compact, em
 from ._present import present_states
 from ._scan import Root, logs_of
 from ._store import Store
+from ._times import Times, times_of
 from ._transitions import phase_progress, transitions
 
 if TYPE_CHECKING:
@@ -60,16 +61,22 @@ class Maker:
     # -- the order of things --------------------------------------------------------------------------------------
 
     @cached_property
+    def times(self) -> Times:
+        """When each file says what it says."""
+        self._store.derive()
+        return times_of(self._store)
+
+    @cached_property
     def _order(self) -> NDArray[Any]:
         """The files by project, time, id and version."""
         files = self._store.files
         ids = files.column("checkpoint_id").data
-        order = np.lexsort((files.raw("version"), ids, files.raw("ts"), files.raw("root")))
+        order = np.lexsort((files.raw("version"), ids, self.times.ts, files.raw("root")))
         return order[self._store.alive()[order]] if self._store.has_dropped else order
 
     @cached_property
     def _states(self) -> list[State]:
-        return present_states(self._store, self._order)
+        return present_states(self._store, self._order, self.times)
 
     def _sessions_of(self, root: NDArray[Any]) -> Column:
         return Texts(home.session_id for home in self._store.roots).column(root.astype(np.int32))
@@ -80,6 +87,7 @@ class Maker:
         store, order = self._store, self._order
         files = store.files
         made = {name: files.take(name, order, all_used=not store.has_dropped) for name in (*tables.FILE, "version")}
+        made["ts"] = Column("time", self.times.ts).take(order)
         made["session_id"] = self._sessions_of(files.raw("root")[order])
         for kind in ("component", "feature", "task"):
             made[f"n_{kind}s"] = Column("count", store.items[kind].count()[order])
@@ -99,7 +107,7 @@ class Maker:
             "session_id": names if every else compact(names),
             "checkpoint_id": ids if every else compact(ids),
             "version": files.column("version").take(order).repeat(lengths),
-            "ts": files.column("ts").take(order).repeat(lengths),
+            "ts": Column("time", self.times.ts).take(order).repeat(lengths),
         }
 
     def _make_items_of(self, kind: str) -> dict[str, Column]:
@@ -135,7 +143,7 @@ class Maker:
         return made
 
     def _make_transitions(self) -> dict[str, Column]:
-        return transitions(self._store, self._order, self._states)
+        return transitions(self._store, self._order, self._states, self.times)
 
     def _make_items(self) -> dict[str, Column]:
         rows: list[dict[str, Any]] = []
@@ -189,7 +197,7 @@ class Maker:
     def _make_sessions(self) -> dict[str, Column]:
         store = self._store
         files = store.files
-        root, ts, shape = files.raw("root"), files.raw("ts"), files.raw("shape")
+        root, ts, shape = files.raw("root"), self.times.ts, files.raw("shape")
         shapes = files.texts("shape")
         checkpoint = shapes.index("checkpoint") if "checkpoint" in shapes else -2
         warned = [of_root for of_root, *_ in store.told_warnings]

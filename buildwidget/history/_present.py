@@ -16,13 +16,14 @@ from ..model import BuildStatus, Checkpoint, Component, Feature, State, Status, 
 from ..state import fold
 from ._columns import BUILD_STATUSES, NONE, STATUSES
 from ._store import Store
+from ._times import Times, newest_versions, on_disk
 
 __all__ = ["present_states"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def present_states(store: Store, order: np.ndarray[Any, Any]) -> list[State]:
+def present_states(store: Store, order: np.ndarray[Any, Any], times: Times) -> list[State]:
     """One state for each root.
 
     Only the checkpoints that have a say are given to the merge: the newest that is not rolled back, and the newest that
@@ -32,9 +33,9 @@ def present_states(store: Store, order: np.ndarray[Any, Any]) -> list[State]:
     root, shape, life = files.raw("root")[order], files.raw("shape")[order], files.raw("status")[order]
     shapes, lives = files.texts("shape"), files.texts("status")
     is_checkpoint = shape == (shapes.index("checkpoint") if "checkpoint" in shapes else -2)
-    present = _present(store, order)
+    present = on_disk(store, order)
     standing = is_checkpoint & present & (life != (lives.index("rolled_back") if "rolled_back" in lives else -2))
-    newest = _newest_versions(store, order)
+    newest = newest_versions(store, order)
     states: list[State] = []
     for number, home in enumerate(store.roots):
         here = standing & (root == number) & newest
@@ -44,13 +45,15 @@ def present_states(store: Store, order: np.ndarray[Any, Any]) -> list[State]:
             rows = np.flatnonzero(holding)
             if len(rows):
                 chosen.add(int(order[rows[-1]]))
-        merge = Merge(home.session_id if home.loose else home.path.name)
+        merge = Merge(home.session_id if home.loose else home.path.name, copied=times.copied[number])
         records = [
             (path, record)
             for (of, path), record in store.records.items()
             if of == number and (of, path) not in store.gone
         ]
-        records += [(record.path, record) for record in (_record(store, row) for row in sorted(chosen))]
+        records += [
+            (record.path, record) for record in (_record(store, row, int(times.ts[row])) for row in sorted(chosen))
+        ]
         delta = merge.update(records)
         delta.warnings.clear()
         state = fold([])
@@ -60,28 +63,7 @@ def present_states(store: Store, order: np.ndarray[Any, Any]) -> list[State]:
     return states
 
 
-def _present(store: Store, order: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which files, in this order, are still on disk."""
-    present = np.ones(len(order), dtype=bool)
-    if store.gone:
-        texts = store.files.texts("file_path")
-        paths, roots = store.files.raw("file_path")[order].tolist(), store.files.raw("root")[order].tolist()
-        present[:] = [(root, texts[path]) not in store.gone for root, path in zip(roots, paths, strict=True)]
-    return present
-
-
-def _newest_versions(store: Store, order: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which files, in this order, are the newest version of theirs."""
-    paths, roots = store.files.raw("file_path"), store.files.raw("root")
-    if not (store.files.raw("version") > 1).any():
-        return np.ones(len(order), dtype=bool)
-    last = {key: row for row, key in enumerate(zip(roots.tolist(), paths.tolist(), strict=True))}
-    newest = np.zeros(len(order), dtype=bool)
-    newest[list(last.values())] = True
-    return newest[order]
-
-
-def _record(store: Store, row: int) -> Record:
+def _record(store: Store, row: int, ts: int) -> Record:
     """One checkpoint of the store as `formats` would give it, as far as the merge looks at it."""
     files = store.files
 
@@ -93,7 +75,7 @@ def _record(store: Store, row: int) -> Record:
     record = Record(
         path=text("file_path") or "",
         shape=Shape.CHECKPOINT,
-        time=_time(files.raw("ts")[row]) or _EPOCH,
+        time=_time(ts) or _EPOCH,
         ts_source=TsSource(text("ts_source") or TsSource.MTIME),
         phase=text("phase"),
         status=BuildStatus(BUILD_STATUSES[int(files.raw("build_status")[row])]),

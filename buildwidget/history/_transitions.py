@@ -25,6 +25,7 @@ from ..model import Phase, State, Status
 from . import tables
 from ._columns import NONE, STATUSES, Column, Texts, empty
 from ._store import Items, Store
+from ._times import Times
 
 __all__ = ["SOURCES", "transitions"]
 
@@ -73,10 +74,10 @@ class _Changes:
         return _Changes(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def transitions(store: Store, order: Array, states: list[State]) -> dict[str, Column]:
+def transitions(store: Store, order: Array, states: list[State], times: Times) -> dict[str, Column]:
     """All changes of all items, as the table ``transitions``."""
     ids = Texts()
-    parts = [part for kind in KINDS if (part := _of_kind(store, kind, order, ids)) is not None]
+    parts = [part for kind in KINDS if (part := _of_kind(store, kind, order, ids, times)) is not None]
     parts = [_one_sequence_each(store, _joined(parts))] if parts else []
     parts.append(_to_the_present(store, parts[0] if parts else None, states, ids))
     changes = _joined(parts)
@@ -109,9 +110,9 @@ def _joined(parts: list[_Changes]) -> _Changes:
     return _Changes(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Changes)))
 
 
-def _of_kind(store: Store, kind: str, order: Array, ids: Texts) -> _Changes | None:
+def _of_kind(store: Store, kind: str, order: Array, ids: Texts, times: Times) -> _Changes | None:
     items = store.items[kind]
-    looks = _looks(store, kind, order)
+    looks = _looks(store, kind, order, times)
     if not len(looks.file) or not len(items.codes):
         return None
     counts = items.count().astype(np.int64)
@@ -129,17 +130,17 @@ def _of_kind(store: Store, kind: str, order: Array, ids: Texts) -> _Changes | No
     return _compare(store, items, kind, looks, codes, look, item, len(ids))
 
 
-def _looks(store: Store, kind: str, order: Array) -> _Looks:
+def _looks(store: Store, kind: str, order: Array, times: Times) -> _Looks:
     """Every file that may say something of a kind, in the order of its sequence, with the rollbacks."""
     files = store.files
     shapes = files.texts("shape")
     is_checkpoint = files.raw("shape")[order] == (shapes.index("checkpoint") if "checkpoint" in shapes else -2)
     root = files.raw("root")[order]
-    ts = files.raw("ts")[order]
+    ts = times.ts[order]
     counts = store.items[kind].count()[order]
     # Checkpoints are in order already; they come first, a sequence for each root.
     at = np.flatnonzero(is_checkpoint)
-    looks = _with_rollbacks(store, order, at, counts, root, ts)
+    looks = _with_rollbacks(store, order, at, counts, root, times)
     rest = np.flatnonzero(~is_checkpoint)
     path = files.raw("file_path")[order][rest] * len(store.roots) + root[rest]
     holding = np.isin(path, path[counts[rest] > 0])  # files that never hold any say nothing of the kind
@@ -154,9 +155,10 @@ def _looks(store: Store, kind: str, order: Array) -> _Looks:
     )
 
 
-def _with_rollbacks(store: Store, order: Array, at: Array, counts: Array, root: Array, ts: Array) -> _Looks:
+def _with_rollbacks(store: Store, order: Array, at: Array, counts: Array, root: Array, times: Times) -> _Looks:
     """The looks at checkpoints: those that hold any, and after each run of rolled back ones a look at what stands."""
     files = store.files
+    ts = times.ts[order]
     lives = files.texts("status")
     holding = counts[at] > 0
     if "rolled_back" not in lives:
@@ -168,7 +170,7 @@ def _with_rollbacks(store: Store, order: Array, at: Array, counts: Array, root: 
     if (files.raw("version") > 1).any():  # what a file says last holds for all its versions
         last = dict(zip(path.tolist(), back.tolist(), strict=True))
         back = np.array([last[one] for one in path.tolist()], dtype=bool)
-    modified = files.raw("modified")[order][at]
+    modified = times.modified[order][at]
     file: list[int] = []
     sequence: list[int] = []
     when: list[int] = []
