@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETLEFTBASE
 from playwright.sync_api import sync_playwright
 
 from buildwidget.demo import prepare, write_instant
@@ -178,6 +179,27 @@ def test_a_start_that_nobody_saw_is_drawn_as_none(tmp_path: Path, backend: str) 
     assert np.isnan(row["hours"])
     assert row["words"] == "more than 1 h"
     assert row["started"] == stamp(11)
+    if backend == "altair":  # an arrow, said in the legend and in the tooltip; no tick that would say: here it began
+        svg = chart._repr_mimebundle_()["image/svg+xml"]
+        assert svg.count("began before it was first seen: yes") == 2  # of the bar and of the arrow
+        assert ">began before</text>" in svg
+        assert svg.count('class="mark-symbol') >= 2
+        assert 'aria-roledescription="tick"' not in svg
+    else:
+        (axes,) = chart.axes
+        (arrow,) = [line for line in axes.lines if line.get_marker() == CARETLEFTBASE]
+        assert arrow.get_xdata().tolist() == [axes.patches[0].get_x()]
+        assert "began before" in [text.get_text() for text in axes.get_legend().get_texts()]
+        assert [one for one in axes.collections if len(one.get_paths())] == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_timeline_of_seen_starts_has_no_arrow(small: History, backend: str) -> None:
+    chart = Plots(small).timeline(backend=backend)
+    if backend == "altair":
+        assert "began before<" not in chart._repr_mimebundle_()["image/svg+xml"]
+    else:
+        assert "began before" not in [text.get_text() for text in chart.axes[0].get_legend().get_texts()]
 
 
 @pytest.mark.parametrize("scenario", ["success", "failure", "growth"])

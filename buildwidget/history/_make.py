@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..failures import failures_of
 from ..model import State
 from ..reading.files import open_file
 from ..reading.text import decode_part, encoding_of
@@ -223,6 +224,7 @@ class Maker:
                     "n_components": len(state.components),
                     "n_features": len(state.features),
                     "n_tasks": len(state.tasks),
+                    "n_failures": len(failures_of(state)),
                     "n_warnings": warned.count(number),
                 }
             )

@@ -101,6 +101,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "n_components": "count",
         "n_features": "count",
         "n_tasks": "count",
+        "n_failures": "count",
         "n_warnings": "count",
     },
     "checkpoints": {

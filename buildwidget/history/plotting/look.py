@@ -21,6 +21,7 @@ __all__ = [
     "INKS",
     "LIFECYCLE",
     "ON_FILL",
+    "OPEN_START",
     "PAGE",
     "STATUS_WORDS",
     "STRONG",
@@ -70,6 +71,7 @@ COLOURS: Final = {
     "unknown": "#7d8792",
 }
 ACCENT: Final = "#3d7fcf"
+OPEN_START: Final = "began before"  # what an arrow at the left of a bar says
 ON_FILL: Final = "#000000"
 STRONG: Final = "#c0469c"  # what matters most, on any of the others
 PAGE: Final = "var(--jp-content-font-color1, var(--vscode-editor-foreground, currentColor))"

@@ -7,17 +7,21 @@ so its text is a grey in the middle unless a theme is named.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from matplotlib import dates
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.markers import CARETLEFTBASE
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from .look import ACCENT, COLOURS, INKS, ON_FILL, STATUS_WORDS, STRONG, Ink, lines_of
+from .look import ACCENT, COLOURS, INKS, ON_FILL, OPEN_START, STATUS_WORDS, STRONG, Ink, lines_of
 from .views import Burnup, CycleTime, Flow, Forecast, Timeline, View
 
 __all__ = ["Drawing", "draw"]
@@ -136,7 +140,7 @@ class _Pen:
             words, (_days(x), y), xytext=(dx * _POINT, dy * _POINT), textcoords="offset points", ha=ha, **settings
         )
 
-    def legend(self, handles: list[Patch]) -> None:
+    def legend(self, handles: Sequence[Artist]) -> None:
         """What the colours mean, above the chart."""
         self.axes.legend(
             handles=handles,
@@ -214,7 +218,8 @@ def _timeline(view: Timeline, pen: _Pen) -> None:
     height = np.where(frame["head"], 0.45, 0.75)
     colours = [COLOURS[name] for name in frame["status"]]
     axes.barh(frame["row"], ended - started, left=started, height=height, color=colours)
-    unseen = ~(frame["hours"] >= view.least).to_numpy()
+    open_start = frame["open_start"].to_numpy()
+    unseen = ~(frame["hours"] >= view.least).to_numpy() & ~open_start
     spread = height[unseen] / 2
     axes.vlines(
         started[unseen],
@@ -233,9 +238,13 @@ def _timeline(view: Timeline, pen: _Pen) -> None:
         edgecolor=STRONG,
         linewidth=1.8,
     )
-    handles = [Patch(color=COLOURS[name], label=STATUS_WORDS[name]) for name in view.statuses]
+    handles: list[Artist] = [Patch(color=COLOURS[name], label=STATUS_WORDS[name]) for name in view.statuses]
     if path.any():
         handles.append(Patch(facecolor="none", edgecolor=STRONG, linewidth=1.8, label="critical path"))
+    if open_start.any():  # an arrow at the start: it goes on to the left, nobody knows how far
+        arrow: dict[str, Any] = {"marker": CARETLEFTBASE, "linestyle": "none", "color": pen.ink.text, "markersize": 6}
+        axes.plot(started[open_start], frame["row"][open_start], clip_on=False, zorder=3, **arrow)
+        handles.append(Line2D([], [], label=OPEN_START, **arrow))
     pen.legend(handles)
     pen.time(frame["started"].min(), frame["ended"].max())
     for row, end, words in zip(frame["row"], frame["ended"], frame["words"], strict=True):

@@ -13,7 +13,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from .look import ACCENT, COLOURS, INKS, ON_FILL, STATUS_WORDS, STRONG, Ink, lines_of
+from .look import ACCENT, COLOURS, INKS, ON_FILL, OPEN_START, STATUS_WORDS, STRONG, Ink, lines_of
 from .picture import SVG, picture
 from .views import Burnup, CycleTime, Flow, Forecast, Frame, Timeline, View
 
@@ -312,10 +312,14 @@ def _timeline(view: Timeline, pen: _Pen) -> LayerChart:
         _when("started", "started"),
         _when("ended", "ended, or now"),
         alt.Tooltip("words:N", title="time"),
+        alt.Tooltip("before:N", title="began before it was first seen"),
         alt.Tooltip("on_path:N", title="on the critical path"),
     ]
     base = _with_words(alt.Chart(), "started", "ended").transform_calculate(
-        said=f"({STATUS_WORDS})[datum.status]", path="'critical path'", on_path="datum.critical ? 'yes' : 'no'"
+        said=f"({STATUS_WORDS})[datum.status]",
+        path="'critical path'",
+        on_path="datum.critical ? 'yes' : 'no'",
+        before="datum.open_start ? 'yes' : 'no'",
     )
     outline = alt.Stroke(
         "path:N",
@@ -323,7 +327,7 @@ def _timeline(view: Timeline, pen: _Pen) -> LayerChart:
         legend=alt.Legend(symbolStrokeWidth=2.5),
     )
     layers: list[Any] = []
-    narrow = f"(!isValid(datum.hours) || datum.hours < {view.least})"
+    narrow = f"!datum.open_start && (!isValid(datum.hours) || datum.hours < {view.least})"
     for chosen, band in (("!datum.head", 1.0), ("datum.head", 0.6)):
         bars = base.transform_filter(chosen)
         layers.append(bars.mark_bar(height={"band": band}).encode(x=x, x2="ended:T", y=y, color=colours, tooltip=tips))
@@ -332,6 +336,23 @@ def _timeline(view: Timeline, pen: _Pen) -> LayerChart:
                 height={"band": band}, filled=False, strokeWidth=2.5
             )
             layers.append(path.encode(x=x, x2="ended:T", y=y, stroke=outline, tooltip=tips))
+    if frame["open_start"].any():  # an arrow at the start: it goes on to the left, nobody knows how far
+        layers.append(
+            base.transform_filter("datum.open_start")
+            .mark_point(filled=True, size=70, opacity=1, xOffset=-4)
+            .encode(
+                x=x,
+                y=y,
+                color=alt.value(pen.ink.text),
+                shape=alt.Shape(
+                    "start:N",
+                    scale=alt.Scale(domain=[OPEN_START], range=["triangle-left"]),
+                    legend=alt.Legend(symbolFillColor=pen.ink.text, symbolStrokeWidth=0),
+                ),
+                tooltip=tips,
+            )
+            .transform_calculate(start=f"'{OPEN_START}'")
+        )
     layers += [
         base.transform_filter(narrow)
         .mark_tick(orient="vertical", thickness=2.5, opacity=1)
