@@ -2,7 +2,7 @@
 # Choose a Python with PYTHON=…, a browser with CHROMIUM=…, an nginx with NGINX=…
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix installs lint format bench protocol lock build setup clean distclean
+.PHONY: help demo test matrix oldest installs lint format bench protocol lock build setup clean distclean
 
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -20,6 +20,9 @@ installs: ## What an install takes, and whether it leaves other packages alone (
 
 matrix: ## The core of the tests under every other Python that is here (PYTHONS='python3.12 python3.13')
 	@sh scripts/matrix.sh
+
+oldest: ## The server's tests beside the oldest libraries it supports (OLDEST='uvicorn==0.40.0' TESTS=tests/test_server_http.py)
+	@sh scripts/oldest.sh
 
 lint: ## Format, lint and types of Python and TypeScript, and whether generated files are current
 	@sh scripts/setup.sh dev

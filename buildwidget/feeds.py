@@ -46,13 +46,16 @@ class _Word(NamedTuple):
     text: str
 
 
-def _log_of(url: str, token: str | None) -> tuple[str | None, int]:
-    """The log that a server's session has now, and its newest number."""
+def _log_of(url: str, token: str | None) -> tuple[str | None, int, int]:
+    """The log that a server's session has now, its oldest number and its newest."""
     from .client import Place, list_sessions
 
     wanted = Place.of(url, token).session
     rows = [row for row in list_sessions(url, token=token) if wanted in {None, row["session_id"]}]
-    return (str(rows[0]["epoch"]), int(rows[0]["seq"])) if len(rows) == 1 else (None, 0)
+    if len(rows) != 1:
+        return None, 0, 0
+    (row,) = rows
+    return str(row["epoch"]), int(row.get("first_seq", 0)), int(row["seq"])  # an older server has no first_seq
 
 
 def is_url(place: str) -> bool:
@@ -186,11 +189,17 @@ class RemoteFeed(Feed):
     ) -> None:
         from .client import connect_sync
 
+        missed: int | None = None
         if since is not None and epoch is None:
-            epoch, newest = _log_of(url, token)
+            epoch, first, newest = _log_of(url, token)
             since = None if epoch is None else since if since >= 0 else max(0, newest + since)
+            if since is not None and since < first - 1:  # the log no longer reaches back: what it still holds
+                missed, since = since + 1, first - 1
         self._tell = tell
         self._queue: queue.Queue[Any] = queue.Queue(WAITING)
+        if missed is not None:
+            assert since is not None
+            self._queue.put(ev.Gap(from_seq=missed, to_seq=since, reason="log_exceeded", timestamp=datetime.now(UTC)))
         self._known = threading.Event()
         self._closed = False
         self._error: BaseException | None = None  # the stream has ended with it

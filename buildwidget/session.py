@@ -66,6 +66,11 @@ class BuildSession:
     poll
         True: scan instead of listening to the system. None: decide by itself.
 
+    Raises
+    ------
+    ValueError
+        If the session id is no text that UTF-8 can hold.
+
     Examples
     --------
     >>> async with BuildSession(".") as session:  # doctest: +SKIP
@@ -84,6 +89,12 @@ class BuildSession:
         self.root = None if project_root is None else Path(os.path.abspath(Path(project_root).expanduser()))
         name = as_text(self.root.name) if self.root else ""
         self.session_id = session_id or name or "build"
+        try:
+            self.session_id.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{self.session_id!r} cannot be a session id: it holds surrogates, which no message can"
+            ) from None
         self.log = EventLog(secrets.token_hex(8))
         self._state = BuildState()
         self._merge = Merge(name or self.session_id)

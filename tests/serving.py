@@ -8,16 +8,22 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
 from uvicorn.config import WS_PROTOCOLS
 from websockets.asyncio.client import connect as connect_to
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.uri import parse_uri
 
 from buildwidget import events as ev
 from buildwidget.server import LiveServer, ServerOptions, Sessions, create_app, serve
 from buildwidget.session import BuildSession
 from buildwidget.state import BuildState
+
+STOCK_WEBSOCKET: Any = "websockets-sansio" if "websockets-sansio" in WS_PROTOCOLS else "auto"
 
 
 class StockServer:
@@ -36,7 +42,7 @@ class StockServer:
         config = uvicorn.Config(
             app,
             log_config=None,
-            ws="websockets-sansio" if "websockets-sansio" in WS_PROTOCOLS else "auto",
+            ws=STOCK_WEBSOCKET,
             ws_ping_interval=None,
         )
         self._server = uvicorn.Server(config)
@@ -141,3 +147,47 @@ def of_type(name: str):
 
 def connect(server: Any, query: str = "", **options: Any) -> Any:
     return connect_to(server.stream_url + query, max_size=None, **options)
+
+
+class Patient:
+    """A client that hands on all that it got, in order, and only then tells of the end.
+
+    A connection of an older websockets forgets what lies in its queue when the server says goodbye.
+    """
+
+    def __init__(self, url: str) -> None:
+        uri = parse_uri(url)
+        self._protocol = ClientProtocol(uri, max_size=None)
+        self._socket = socket.create_connection((uri.host, uri.port), timeout=20)
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            with contextlib.suppress(OSError):
+                if data:
+                    self._socket.sendall(data)
+                else:
+                    self._socket.shutdown(socket.SHUT_WR)
+
+    def _received(self) -> bytes:
+        try:
+            return self._socket.recv(65_536)
+        except ConnectionResetError:  # our answer to a goodbye came when the server had gone; `code` knows
+            return b""
+
+    def __iter__(self) -> Iterator[str]:
+        """The text of each message, until the connection is closed."""
+        with self._socket:
+            while data := self._received():
+                self._protocol.receive_data(data)
+                self._flush()
+                for event in self._protocol.events_received():
+                    if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                        yield bytes(event.data).decode()
+            self._protocol.receive_eof()
+
+    @property
+    def code(self) -> int | None:
+        """How the server closed it."""
+        return self._protocol.close_code

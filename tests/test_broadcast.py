@@ -13,6 +13,7 @@ import websockets
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget import events as ev
 from buildwidget import server as bs
@@ -21,7 +22,7 @@ from buildwidget.server.sessions import set_default_sessions
 from buildwidget.session import BuildSession
 from buildwidget.state import fold
 from tests.projects import Project, component, until
-from tests.serving import Folder, of_type, plain, published, read_until
+from tests.serving import STOCK_WEBSOCKET, Folder, of_type, plain, published, read_until
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def state(session: BuildSession):
 
 
 async def test_the_seven_reach_a_client_whole_and_numbered(sessions, live) -> None:
-    async with websockets.connect(f"{live.url.replace('http', 'ws')}/api/build/stream/s1") as ws:
+    async with connect_to(f"{live.url.replace('http', 'ws')}/api/build/stream/s1") as ws:
         await read_until(ws, of_type("build_progress"))
         await bs.broadcast_component_update("s1", "api", "running", 40, {"lang": "py"})
         bs.broadcast_feature_update("s1", "login", "done", 100)  # nobody has to wait for it
@@ -74,7 +75,7 @@ async def test_the_seven_reach_a_client_whole_and_numbered(sessions, live) -> No
 
 async def test_from_many_threads_and_tasks(sessions, live) -> None:
     folder = Folder()
-    async with websockets.connect(f"{live.url.replace('http', 'ws')}/api/build/stream/s2?snapshot=1") as ws:
+    async with connect_to(f"{live.url.replace('http', 'ws')}/api/build/stream/s2?snapshot=1") as ws:
         await read_until(ws, of_type("snapshot"), folder)
 
         def work(name: str) -> None:
@@ -254,7 +255,7 @@ class Running:
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="websockets-sansio"))
+        self.server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws=STOCK_WEBSOCKET))
         self.thread = threading.Thread(target=lambda: self.server.run([listener]), daemon=True)
         self.thread.start()
         until(lambda: self.server.started)
@@ -278,7 +279,7 @@ async def test_the_router_in_fastapi(sessions, router, prefix) -> None:
     running = Running(app)
     try:
         url = f"ws://127.0.0.1:{running.port}{prefix}/api/build/stream/mine"
-        async with websockets.connect(url) as ws:
+        async with connect_to(url) as ws:
             await read_until(ws, of_type("build_progress"))
             await asyncio.to_thread(bs.broadcast_component_update, "mine", "api", "done", 100)
             got = await read_until(ws, of_type("component_update"))
@@ -291,7 +292,7 @@ async def test_the_router_in_fastapi(sessions, router, prefix) -> None:
         assert httpx.get(f"{base}/status/mine", headers={"Host": "evil.example"}).status_code == 403
         assert httpx.post(f"{base}/sessions/mine/events", json=[]).status_code == 403
         with pytest.raises(websockets.InvalidStatus):
-            await websockets.connect(url, additional_headers=foreign)
+            await connect_to(url, additional_headers=foreign)
         for path in ("/sessions", "/status/mine", "/stream/mine"):
             assert httpx.head(base + path, timeout=10).status_code == 200
         await asyncio.to_thread(until, lambda: not sessions.clients())
@@ -327,7 +328,7 @@ async def test_the_session_manager_in_an_endpoint_of_ones_own(sessions) -> None:
     running = Running(app)
     try:
         base = f"ws://127.0.0.1:{running.port}"
-        async with websockets.connect(f"{base}/own/one") as one, websockets.connect(f"{base}/ours/two") as two:
+        async with connect_to(f"{base}/own/one") as one, connect_to(f"{base}/ours/two") as two:
             await read_until(one, of_type("build_progress"))
             await read_until(two, of_type("build_progress"))
             assert (manager.get_session_count(), manager.get_total_connections()) == (2, 2)
@@ -378,7 +379,7 @@ async def test_a_session_that_is_served_is_found_and_any_other_is_made(sessions)
             bs.broadcast_component_update("cell", "api", "in_progress", 40)
             bs.broadcast_component_update("my-build", "api", "in_progress", 60)
             with pytest.raises(websockets.ConnectionClosed):  # the server of the cell does not know it
-                async with websockets.connect(f"ws://127.0.0.1:{server.port}/api/build/stream/my-build") as ws:
+                async with connect_to(f"ws://127.0.0.1:{server.port}/api/build/stream/my-build") as ws:
                     await ws.recv()
         assert state(session).components[0].progress == 40
         assert state(sessions.get("my-build")).components[0].progress == 60

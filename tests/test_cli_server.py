@@ -220,8 +220,9 @@ def test_what_the_log_no_longer_holds_is_said(session, server) -> None:
     session.log._max_messages = 5
     for n in range(30):
         session.publish({"type": "component_update", "component_id": "api", "metadata": {"n": n}})
-    first = json.loads(bw("events", server.url, "--json").stdout.splitlines()[0])
-    assert (first["type"], first["from_seq"], first["to_seq"]) == ("gap", 1, session.seq)
+    first, *rest = [json.loads(line) for line in bw("events", server.url, "--json").stdout.splitlines()]
+    assert (first["type"], first["from_seq"], first["to_seq"]) == ("gap", 1, session.seq - 5)
+    assert [message["seq"] for message in rest] == list(range(session.seq - 4, session.seq + 1))
     assert "missing" in bw("events", server.url).stdout
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import websockets
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget.session import BuildSession
 from tests.projects import Project, component, until
@@ -128,7 +129,7 @@ async def test_one_that_knows_only_the_documentation_holds_the_whole_present_sta
     assert [len(part) for part in wanted.values()] == [3, 3, 3, 4, 3]
     assert wanted["components"]["api"] == ["in_progress", 40, {"owner": "ann"}]
     with serving(session, stock=stock) as server:
-        async with websockets.connect(server.stream_url) as ws:
+        async with connect_to(server.stream_url) as ws:
             client = DocumentationClient()
             await client.follow(ws, lambda: client.progress is not None)
             assert client.holds() == wanted
@@ -139,7 +140,7 @@ async def test_one_that_knows_only_the_documentation_holds_the_whole_present_sta
 async def test_and_follows_what_files_and_programs_say(session, project, stock) -> None:
     client = DocumentationClient()
     with serving(session, stock=stock) as server:
-        async with websockets.connect(server.stream_url) as ws:
+        async with connect_to(server.stream_url) as ws:
             await client.follow(ws, lambda: client.progress is not None)
             project.checkpoint(
                 "cp-3",
@@ -170,7 +171,7 @@ async def test_and_follows_what_files_and_programs_say(session, project, stock) 
             ws.transport.abort()
         session.publish({"type": "component_update", "component_id": "ui", "progress": 50})
         again = DocumentationClient()
-        async with websockets.connect(server.stream_url) as ws:
+        async with connect_to(server.stream_url) as ws:
             await again.follow(ws, lambda: again.progress is not None)
             assert again.holds() == documented(session)
             assert again.components["ui"][1] == 50
@@ -241,15 +242,15 @@ def shown(session: BuildSession) -> list[Any]:
 async def test_the_upstream_interface_is_refused_until_its_origin_is_allowed(session, stock) -> None:
     with serving(session, stock=stock) as server:
         with pytest.raises(websockets.InvalidStatus) as refused:
-            async with websockets.connect(server.stream_url, origin=ORIGIN):
+            async with connect_to(server.stream_url, origin=ORIGIN):
                 pass
         assert refused.value.response.status_code == 403
     with serving(session, stock=stock, allow_origins=(ORIGIN,)) as server:
         # Without a limit: this library hears no goodbye while more than 16 messages are unread.
-        async with websockets.connect(server.stream_url, origin=ORIGIN, max_queue=None) as ws:
+        async with connect_to(server.stream_url, origin=ORIGIN, max_queue=10_000) as ws:
             assert json.loads(await ws.recv())["type"] == "connection"
         with pytest.raises(websockets.InvalidStatus):
-            async with websockets.connect(server.stream_url, origin="http://localhost:5174"):
+            async with connect_to(server.stream_url, origin="http://localhost:5174"):
                 pass
 
 
@@ -260,7 +261,7 @@ async def test_the_upstream_interface_never_meets_a_missing_field(session, proje
         return [client.components, client.features, client.checkpoints, client.lines]
 
     with serving(session, stock=stock, allow_origins=(ORIGIN,)) as server:
-        async with websockets.connect(server.stream_url, origin=ORIGIN) as ws:
+        async with connect_to(server.stream_url, origin=ORIGIN) as ws:
             await client.follow(ws, lambda: holds() == shown(session))
             assert client.components["api"] == ["IN_PROGRESS", 0.4, 1]
             assert client.components["ui"][2] == client.features["bare"][2] == 0

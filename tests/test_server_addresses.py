@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 import websockets
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget import BuildSession
 from buildwidget.server import OptionsError, ServerOptions, serve, session_ids
@@ -61,7 +62,7 @@ async def test_a_folder_of_any_name_can_be_followed(tmp_path, name) -> None:
             assert got[0]["session_id"] == session.session_id
         (row,) = httpx.get(f"{server.url}/api/build/sessions").json()["sessions"]
         assert row["session_id"] == session.session_id
-        async with websockets.connect(f"{server.url.replace('http', 'ws')}/{row['stream']}") as ws:
+        async with connect_to(f"{server.url.replace('http', 'ws')}/{row['stream']}") as ws:
             assert json.loads(await ws.recv())["type"] == "connection"
         assert httpx.get(f"{server.url}/{row['page']}").status_code == 200
         assert httpx.URL(f"{server.url}/{row['page']}").params["session"] == session.session_id
@@ -106,7 +107,7 @@ def test_a_path_prefix_works_with_and_without_a_proxy(session_shop) -> None:
 async def test_the_stream_too_works_under_the_prefix(session_shop) -> None:
     with serving(session_shop, root_path="/builds") as server:
         for url in (server.stream_url, server.stream_url.replace("/builds", "")):
-            async with websockets.connect(url) as ws:
+            async with connect_to(url) as ws:
                 assert json.loads(await ws.recv())["type"] == "connection"
 
 

@@ -8,12 +8,16 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import websockets
 from websockets.asyncio.client import connect as connect_to
 
+from buildwidget.publish import shapes
 from buildwidget.server import OptionsError, ServerOptions, serve
 from tests.projects import until
 from tests.serving import connect, of_type, plain, published, read_until, serving, sessions_of
@@ -137,7 +141,7 @@ def test_errors_say_what_is_wrong_and_show_no_traceback(server, path, accept, st
 def test_sessions_and_status(session, server) -> None:
     (row,) = httpx.get(f"{server.url}/api/build/sessions").json()["sessions"]
     assert (row["session_id"], row["status"], row["percent"]) == ("shop", "in_progress", 40)
-    assert (row["epoch"], row["seq"]) == (session.epoch, session.seq)
+    assert (row["epoch"], row["first_seq"], row["seq"]) == (session.epoch, 1, session.seq)
     status = httpx.get(f"{server.url}/api/build/status/shop").json()
     assert status == {"session_id": "shop", "epoch": session.epoch, "seq": session.seq, "state": plain(session)}
 
@@ -233,6 +237,82 @@ def test_a_publication_that_is_too_big(session, guarded) -> None:
     body = b'{"type":"terminal_output","output":"' + b"x" * (2 << 20) + b'"}'
     answer = httpx.post(f"{guarded.url}/api/build/sessions/shop/events", content=body, headers=bearer(WRITE))
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("size", [(1 << 20) + 1, 3 << 20, 20 << 20], ids=["a byte too many", "3 MiB", "20 MiB"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+@pytest.mark.parametrize("token", [WRITE, "x" * 20], ids=["let in", "refused"])
+def test_a_big_body_is_read_before_it_is_refused(guarded, size, chunked, token) -> None:
+    head = f"POST /api/build/sessions/shop/events HTTP/1.1\r\nHost: 127.0.0.1:{guarded.port}\r\n"
+    head += f"Authorization: Bearer {token}\r\n"
+    head += "Transfer-Encoding: chunked\r\n\r\n" if chunked else f"Content-Length: {size}\r\n\r\n"
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size) if chunked else b"x" * size
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as one:
+        one.sendall(head.encode() + body)
+        answer = one.recv(65_536)
+        assert answer.split(b" ")[1] == (b"413" if token == WRITE else b"403")
+        # Nothing of the body is taken for another request.
+        one.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{guarded.port}\r\nConnection: close\r\n\r\n".encode())
+        assert b"".join(iter(lambda: one.recv(65_536), b"")).endswith(b'{"status":"ok"}')
+
+
+def test_a_big_body_is_not_asked_for(guarded) -> None:
+    head = f"POST /api/build/sessions/shop/events HTTP/1.1\r\nHost: 127.0.0.1:{guarded.port}\r\n"
+    head += f"Authorization: Bearer {WRITE}\r\nContent-Length: 9000000\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=10) as one:
+        one.sendall(head.encode())
+        assert one.recv(65_536).startswith(b"HTTP/1.1 413 ")
+
+
+def with_a_time(kind: Any, text: str) -> Iterator[tuple[Any, str]]:
+    """A value of this type for each time that it can hold, and where in it that time is."""
+    match kind:
+        case msgspec.inspect.DateTimeType():
+            yield text, ""
+        case msgspec.inspect.UnionType(types=kinds):
+            for one in kinds:
+                yield from with_a_time(one, text)
+        case msgspec.inspect.ListType(item_type=one):
+            for value, path in with_a_time(one, text):
+                yield [value], path
+        case msgspec.inspect.DictType(value_type=one):
+            for value, path in with_a_time(one, text):
+                yield {"k": value}, path
+        case msgspec.inspect.StructType(fields=fields):
+            needed = {field.encode_name: plainest(field.type) for field in fields if field.required}
+            for field in fields:
+                for value, path in with_a_time(field.type, text):
+                    yield {**needed, field.encode_name: value}, f"{field.encode_name}.{path}".rstrip(".")
+
+
+def plainest(kind: Any) -> Any:
+    match kind:
+        case msgspec.inspect.LiteralType(values=values):
+            return values[0]
+        case msgspec.inspect.IntType():
+            return 1
+    return "x"
+
+
+EDGES = ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "9999-12-31T00:00:00"]
+
+
+@pytest.mark.parametrize("text", EDGES)
+def test_a_time_at_the_edge_of_the_calendar_is_a_400(session, guarded, text) -> None:
+    before = session.seq
+    paths = []
+    for name, shape in shapes().items():
+        for whole, path in with_a_time(msgspec.inspect.type_info(shape), text):
+            paths.append(f"{name}.{path}")
+            answer = httpx.post(
+                f"{guarded.url}/api/build/sessions/shop/events",
+                json=[{"type": "terminal_output", "output": "x\n"}, {**whole, "type": name}],
+                headers=bearer(WRITE),
+            )
+            assert answer.status_code == 400, paths[-1]
+            assert path in answer.json()["message"]
+    assert session.seq == before, "a bad list is refused whole"
+    assert {"checkpoint_update.created_at", "feature_update.tasks.timestamp"} <= set(paths)
 
 
 # -- who may come in -------------------------------------------------------------------------------------------------
@@ -612,6 +692,23 @@ def test_an_end_of_the_server_ends_a_stream_of_http_1_0(session) -> None:
         server.stop()
         got += b"".join(iter(lambda: one.recv(65_536), b""))
         assert got.endswith(b"}\n")
+
+
+def test_http_1_0_cannot_become_a_websocket(server, caplog) -> None:
+    for path, start in (("stream/shop", b'{"type":"connection"'), ("status/shop", b'{"session_id":"shop"')):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
+            one.sendall(
+                f"GET /api/build/{path} HTTP/1.0\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+            )
+            got = b""
+            while b"\r\n\r\n" not in got or got.endswith(b"\r\n\r\n"):
+                got += one.recv(65_536)
+        head, _, body = got.partition(b"\r\n\r\n")
+        assert head.split(b" ")[1] == b"200"
+        assert body.startswith(start)
+    assert not caplog.records
 
 
 def test_other_machines_need_a_token() -> None:

@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +28,7 @@ from buildwidget.server.budget import Budget, Version
 from buildwidget.server.logs import configure
 from buildwidget.server.wire import SLICE, Batch, in_slices
 from tests.projects import until
-from tests.serving import Folder, connect, of_type, plain, published, read_until, serving, sessions_of
+from tests.serving import Folder, Patient, connect, of_type, plain, published, read_until, serving, sessions_of
 
 MIB = 2**20
 
@@ -387,18 +388,19 @@ async def test_a_slow_reader_gets_a_big_state_whole_and_then_what_came_meanwhile
                 assert ws.close_code == 1000
 
 
-async def test_the_end_comes_after_a_big_state() -> None:
+def test_the_end_comes_after_a_big_state(stock) -> None:
     folder = Folder()
-    with published() as session, serving(session) as server:
+    with published() as session, serving(session, stock=stock) as server:
         for number in range(4_000):
             session.publish({"type": "component_update", "component_id": f"c{number}", "metadata": {"x": "y" * 1_800}})
-        async with connect(server, "?snapshot=1", max_queue=1) as ws:
-            folder.take(await ws.recv())
-            stopping = asyncio.get_running_loop().run_in_executor(None, server.stop)
-            await read_until(ws, of_type("snapshot"), folder)
-            await ws.wait_closed()
-            await stopping
-            assert ws.close_code == 1001
+        client = Patient(server.stream_url + "?snapshot=1")
+        stopping = threading.Thread(target=server.stop)
+        for text in client:
+            folder.take(text)
+            if folder.kinds == ["connection"]:
+                stopping.start()
+        stopping.join(20)
+        assert client.code in ({1001, 1012} if stock else {1001})  # an older uvicorn says goodbye before we can
         assert folder.plain() == plain(session)
 
 

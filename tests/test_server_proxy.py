@@ -19,6 +19,7 @@ from typing import Any, Self
 import httpx
 import pytest
 import websockets
+from websockets.asyncio.client import connect as connect_to
 
 from buildwidget import BuildSession
 from tests.projects import Project, component, until
@@ -145,7 +146,7 @@ class Door:
     def connect(self, path: str, **headers: str) -> Any:
         """A WebSocket as a page of this very address opens it."""
         scheme = self.scheme.replace("http", "ws")
-        return websockets.connect(
+        return connect_to(
             f"{scheme}://{self.authority}{self.path}{path}",
             host="127.0.0.1",
             port=self.port,

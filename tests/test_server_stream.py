@@ -410,6 +410,33 @@ async def test_one_that_lags_a_little_gets_only_the_newest_of_each_item() -> Non
         assert sessions_of(server).meters.collapsed > 100
 
 
+@pytest.mark.parametrize("topics", [["all"], ["terminal", "errors"]], ids=["all", "two topics"])
+async def test_one_that_lags_and_asks_for_more_misses_nothing_without_being_told(session, stock, topics) -> None:
+    """A snapshot holds the newest 500 lines of the output only: it must not stand in the place of what was missed."""
+    folder = Folder()
+    with serving(session, stock=stock, queue_bytes=64 << 20) as server:
+        async with connect(server, "?snapshot=1&topics=terminal", max_queue=1) as ws:
+            await read_until(ws, of_type("snapshot"), folder)
+            (client,) = sessions_of(server).clients()
+            ws.transport.pause_reading()
+            async with asyncio.timeout(20):
+                while not client.writer.paused or client.lag < 1 << 20:
+                    await asyncio.to_thread(flood, session, 200 << 10)
+            await ws.send(json.dumps({"type": "subscribe", "topics": topics}))
+            say(session, 1)
+            last = session.publish({"type": "error", "error_message": "the last one"})
+            ws.transport.resume_reading()
+            got = await read_until(ws, lambda m: m.get("seq") == last or folder.seq >= last, folder, 30)
+            while not any(m["type"] == "snapshot" for m in got):
+                got += await read_until(ws, lambda _: True, folder)
+            said = [m for m in got if m["type"] == "terminal_output"]
+            lines = [m["line"] + n for m in said for n in range(m["output"].count("\n"))]
+            assert not folder.gaps
+            assert lines == list(range(1, session.snapshot().terminal.next_line))
+            assert any(m["type"] == "subscribed" for m in got)
+            assert folder.plain() == plain(session)
+
+
 async def test_one_that_never_reads_is_dropped_and_nobody_else_notices(session, stock) -> None:
     folder = Folder()
     with serving(session, stock=stock, patience=1.0) as server:

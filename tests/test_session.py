@@ -203,6 +203,13 @@ def test_a_name_that_is_no_text_takes_nothing_with_it(tmp_path: Path) -> None:
         session.close()
 
 
+@pytest.mark.parametrize("session_id", ["\udcff", "shop\ud800", "\udfff-1"])
+def test_a_session_id_that_is_no_text_is_refused_at_once(session_id: str) -> None:
+    with pytest.raises(ValueError, match="cannot be a session id") as refused:
+        BuildSession(None, session_id=session_id)
+    assert type(refused.value) is ValueError
+
+
 def test_a_time_that_no_calendar_has_takes_nothing_with_it(project: Project, session: BuildSession) -> None:
     odd = project.checkpoint("odd", components=[component("odd", 1)], timestamp="2026-03-01T08:00:00")
     try:

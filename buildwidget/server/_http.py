@@ -89,6 +89,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_clock()
         super().on_message_complete()
 
+    def _get_upgrade(self) -> bytes | None:
+        """What the client wants to speak instead. HTTP/1.0 knows no such wish: it is passed over (RFC 9110, 7.8)."""
+        parser = self.parser
+        return None if parser is None or parser.get_http_version() == "1.0" else super()._get_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing is wrong with the server."""
+
     def handle_websocket_upgrade(self) -> None:
         """From here on it is a WebSocket."""
         self._stop_clock()

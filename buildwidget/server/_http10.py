@@ -24,6 +24,8 @@ class UnchunkedCycle(RequestResponseCycle):
             self._length_is_known = b"content-length" in names
             if not self._length_is_known:
                 self.chunked_encoding = False
+            if b"connection" not in names:  # not every uvicorn says by itself that it closes
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
         elif not self._length_is_known:
             self.expected_content_length = len(message.get("body", b""))  # of this part: uvicorn checks the sum
         await super().send(message)

@@ -35,6 +35,7 @@ STATIC: Final = Path(__file__).parent.parent / "static"
 ASSETS: Final = {"page.js": "text/javascript", "page.css": "text/css"}
 MAX_BODY: Final = 2**20  # bytes of one publication
 DRAIN_SECONDS: Final = 5.0  # for a body that is refused
+DRAIN_BYTES: Final = 64 * 2**20  # of it; they are read, and not kept
 
 # Nothing from elsewhere, nothing inline, in no frame.
 POLICY: Final = (
@@ -215,14 +216,14 @@ class Guard:
 async def _drain(scope: Scope, receive: Receive) -> None:
     """Read a body that nobody wants: closing with unread bytes resets the connection, and the answer is lost with it.
 
-    Only as much as a publication may have, and not for long. Who waits to be asked for the body is not asked.
+    Not without end, and not for long. Who waits to be asked for the body is not asked.
     """
     if b"expect" in dict(scope["headers"]):
         return
     size, more = 0, True
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            while more and size <= MAX_BODY:
+            while more and size <= DRAIN_BYTES:
                 message = await receive()
                 size += len(message.get("body", b""))
                 more = message.get("more_body", False)
@@ -298,14 +299,21 @@ class _Api:
     async def publish(self, request: Request) -> Response:
         session_id = request.path_params["session_id"]
         body = bytearray()
+        too_big = int(request.headers.get("content-length", 0)) > MAX_BODY  # the parser has made sure of a number
         try:
-            async for part in request.stream():
-                body += part
-                if len(body) > MAX_BODY:
-                    return error_response(413, "too_big", "at most 1 MiB at once; send the messages in parts")
+            if not too_big:
+                async for part in request.stream():
+                    too_big = len(body) + len(part) > MAX_BODY
+                    if too_big:
+                        break
+                    body += part
         except ClientDisconnect:
             logger.info("a publication into %s was not sent whole", session_id)
             return Response(status_code=400)  # nobody reads it
+        if too_big:
+            del body
+            await _drain(request.scope, request.receive)
+            return error_response(413, "too_big", "at most 1 MiB at once; send the messages in parts")
         try:
             messages = msgspec.json.decode(bytes(body).removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, RecursionError) as error:

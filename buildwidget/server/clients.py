@@ -62,6 +62,7 @@ class Client:
         "leaving",
         "stalled_at",
         "user_agent",
+        "wants_state",
         "writer",
     )
 
@@ -73,6 +74,7 @@ class Client:
         self.connected_at = datetime.now(UTC)
         self.at = 0  # the newest number it has got; only looked at while it does not keep up
         self.exact_until = 0  # up to here nothing may be left out: it resumes
+        self.wants_state = False  # it hears of more than before, and gets a snapshot when it has what it missed
         self.group: Group | None = None  # of those that keep up
         self.stalled_at = 0.0
         self._holding: EncodedState | None = None

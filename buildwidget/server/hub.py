@@ -204,8 +204,8 @@ class Hub:
                     **self._common(),
                 )
             )
-            if wider:
-                self._give_state(client, newer_than=self.at)
+            # One that lags first gets what it missed: a snapshot in its place would hide the loss.
+            client.wants_state |= wider
             self._catch_up(client)
 
     async def report(self, client: Client, request_id: Any) -> None:
@@ -287,7 +287,7 @@ class Hub:
     def _give_state(self, client: Client, newer_than: int, *before: bytes) -> None:
         """Write a snapshot; from there on the log goes on. The lock is held."""
         state = self._encoded(newer_than)
-        client.at, client.exact_until = state.seq, 0
+        client.at, client.exact_until, client.wants_state = state.seq, 0, False
         self._write_state(client, state, self._whole([*before, state.snapshot], state.seq))
 
     def _write_state(self, client: Client, state: EncodedState, batch: Batch) -> None:
@@ -312,6 +312,9 @@ class Hub:
                 self._lag(client)
                 return
             if client.at >= self.at:
+                if client.wants_state:
+                    self._give_state(client, newer_than=self.at)
+                    continue
                 self._lagging.discard(client)
                 if self._goodbye is None:
                     self._join_group(client)

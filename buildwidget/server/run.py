@@ -223,11 +223,11 @@ class _Server(uvicorn.Server):
         self._sessions, self._ready = sessions, ready
         self.ended_by: int | None = None
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        if self.started:
-            _notify_systemd("READY=1")
-            self._ready()
+    async def main_loop(self) -> None:
+        # Ready means that a signal from here on ends it in order. During its start, an older uvicorn would just return.
+        _notify_systemd("READY=1")
+        self._ready()
+        await super().main_loop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         _notify_systemd("STOPPING=1")

@@ -89,7 +89,8 @@ def _publication() -> dict[str, Any]:
 def _sessions() -> dict[str, Any]:
     texts = ("session_id", "project", "status", "epoch", "stream", "page")
     row = {name: {"type": "string"} for name in texts}
-    numbers = {"percent": {"type": ["number", "null"]}, "seq": {"type": "integer"}, "clients": {"type": "integer"}}
+    numbers: dict[str, Any] = {name: {"type": "integer"} for name in ("first_seq", "seq", "clients")}
+    numbers["percent"] = {"type": ["number", "null"]}
     more = {"phase": {"type": ["string", "null"]}, "updated_at": {"type": ["string", "null"], "format": "date-time"}}
     item = {"type": "object", "properties": {**row, **numbers, **more}, "required": [*texts, *numbers]}
     return {"type": "object", "properties": {"sessions": {"type": "array", "items": item}}, "required": ["sessions"]}

@@ -212,13 +212,14 @@ class Sessions:
     # -- what is shown --------------------------------------------------------------------------------------------
 
     def overview(self) -> list[dict[str, Any]]:
-        """One row per session: id, project, status, percent, epoch, seq, time of the newest message, clients."""
+        """One row per session: id, project, status, percent, epoch, numbers of the log, newest time, clients."""
         rows: list[dict[str, Any]] = []
         for name in self.ids():
             session = self._sessions.get(name)
             if session is None:
                 continue
-            seq, state = session.snapshot_at()
+            with session.lock:
+                first, (seq, state) = session.log.first_seq, session.snapshot_at()
             rows.append(
                 {
                     "session_id": name,
@@ -227,6 +228,7 @@ class Sessions:
                     "percent": state.progress.percent,
                     "phase": state.session.phase,
                     "epoch": session.epoch,
+                    "first_seq": first,
                     "seq": seq,
                     "updated_at": state.updated_at,
                     "clients": len(self.clients(name)),
