@@ -176,7 +176,7 @@ def cookie_pairs(header: bytes) -> Iterator[tuple[bytes, bytes]]:
 def peer_of(scope: Mapping[str, Any]) -> str:
     """Who is at the other end, as text: ``10.0.0.1:5000``, ``[2001:db8::1]:5000``; empty if nobody can tell."""
     host, port = scope.get("client") or ("", 0)
-    if not host and scope.get("client"):  # an older uvicorn knows no name for one that comes through trusted proxies only
+    if not host and scope.get("client"):  # an older uvicorn, if all that it came through is trusted
         host = _headers(scope).get(b"x-forwarded-for", b"").decode("latin-1").split(",")[0].strip()
     if not host:
         return ""
