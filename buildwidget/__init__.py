@@ -66,7 +66,7 @@ _HOMES: Final = {
     "serve": "server",
     "watch": "widget",
 }
-"""Public name → the module it lives in."""
+"""Public name → the module that defines it."""
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -75,14 +75,14 @@ __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Add ``%buildwatch`` to IPython. Called by ``%load_ext buildwidget``."""
+    """Register ``%buildwatch`` with IPython. Called by ``%load_ext buildwidget``."""
     from .widget.magics import load_ipython_extension as load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """Take ``%buildwatch`` away again. Called by ``%unload_ext buildwidget``."""
+    """Remove ``%buildwatch`` from IPython. Called by ``%unload_ext buildwidget``."""
     from .widget.magics import unload_ipython_extension as unload
 
     unload(ipython)

@@ -1,4 +1,4 @@
-"""Which extra brings which library, and the error that says so where one is missing."""
+"""The extra that installs each optional library, and the error for a library that is missing."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ EXTRA_OF: Final = {
     "ipykernel": "lab",
     "jupyterlab": "lab",
 }
-"""Name of a module that the base install does not bring → the extra of the package that does."""
+"""Name of a module that the base install lacks → the extra of the package that installs it."""
 
 
 @contextmanager
 def needs_extra(what: str) -> Generator[None]:
-    """Make a plain sentence of a library that is missing inside.
+    """Turn the failed import of an optional library inside the block into an error that names the extra.
 
     Parameters
     ----------
     what
-        What needs it, as the user called it: ``h.plot``, ``buildwidget serve``.
+        The feature that needs the library, as the user called it: ``h.plot``, ``buildwidget serve``.
 
     Raises
     ------
     MissingExtraError
-        If a library of an extra is not installed. Any other failing import passes as it is.
+        If a library of an extra is not installed. Any other failing import is raised unchanged.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         library = error.name or ""
-        if library not in EXTRA_OF:  # a library that is there and lacks a module is another fault
+        if library not in EXTRA_OF:  # a submodule missing from an installed library: not a matter of extras
             raise
         raise MissingExtraError(what, EXTRA_OF[library], library) from error

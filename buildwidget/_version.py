@@ -1,3 +1,3 @@
-"""The version of the package: the one place where it stands."""
+"""The version of the package. It is defined here and nowhere else."""
 
 __version__ = "0.1.0"

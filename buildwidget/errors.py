@@ -1,7 +1,7 @@
-"""The errors of the package, as one tree: ``except BuildwidgetError`` catches all that is raised on purpose.
+"""The exceptions of the package, in one hierarchy: ``except BuildwidgetError`` catches all that is raised on purpose.
 
-Each also is the built-in error that people expect (`ValueError`, `LookupError`, `ImportError` …). The text of an error
-says what was expected, what was found, where, and what to do.
+Where a built-in exception fits (`ValueError`, `LookupError`, `ImportError` …), the class is a subclass of it too. The
+text of an error says what was expected, what was found, where, and what to do.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ __all__ = [
 
 
 class BuildwidgetError(Exception):
-    """The root of the tree."""
+    """The base class of all exceptions of the package."""
 
 
 class CheckpointError(BuildwidgetError, ValueError):
-    """A file cannot be read as what its name says.
+    """A file cannot be read as the kind of file that its path says it is.
 
     Attributes
     ----------
     path : str
-        The file.
+        The path of the file.
     reason : str
-        What is wrong, in a sentence a person can act on.
+        What is wrong, in a sentence that says what to do.
     place : str
-        Where in the file (``line 3, column 7``, ``$.components[2]``), or an empty string.
+        The position in the file (``line 3, column 7``, ``$.components[2]``), or an empty string.
     code : str
-        A short stable word: ``empty``, ``not_json``, ``not_object``, ``too_deep``, ``too_big``, ``not_utf8``,
-        ``wrong_shape``, ``unreadable``, ``not_a_file``, ``outside``, ``unstable``.
+        A stable identifier of the reason: ``empty``, ``not_json``, ``not_object``, ``too_deep``, ``too_big``,
+        ``not_utf8``, ``wrong_shape``, ``unreadable``, ``not_a_file``, ``outside``, ``unstable``.
     """
 
     def __init__(self, path: object, reason: str, place: str = "", code: str = "not_json") -> None:
@@ -57,16 +57,16 @@ class CheckpointError(BuildwidgetError, ValueError):
 
 
 class PublishError(BuildwidgetError, ValueError):
-    """A publication that cannot be accepted. Nothing of the whole list was."""
+    """A published message is not valid. When a list is published, none of its messages is accepted."""
 
 
 class BuildEndedError(BuildwidgetError, RuntimeError):
-    """The build ended in another way than the one waited for.
+    """The build ended with a status other than those waited for.
 
     Attributes
     ----------
     status : str
-        How it ended.
+        The status with which it ended.
     """
 
     def __init__(self, status: str, wanted: Iterable[str]) -> None:
@@ -80,7 +80,7 @@ class MissingExtraError(BuildwidgetError, ImportError):
     Attributes
     ----------
     extra : str
-        The extra that brings them: ``pip install 'buildwidget[extra]'``.
+        The name of the extra that installs them: ``pip install 'buildwidget[extra]'``.
     """
 
     def __init__(self, what: str, extra: str, missing: str | None = None) -> None:
@@ -90,18 +90,18 @@ class MissingExtraError(BuildwidgetError, ImportError):
 
 
 class DemoError(BuildwidgetError):
-    """The demo cannot run, and why; the text says what to do."""
+    """The demo cannot run. The text says why, and what to do."""
 
 
 class OutputError(BuildwidgetError):
-    """What a command writes to is full or closed. The text says which, and why."""
+    """The output of a command is full or closed. The text says which output, and why."""
 
 
 # -- history ----------------------------------------------------------------------------------------------------------
 
 
 class GitError(BuildwidgetError, ValueError):
-    """The history of a repository cannot be read. The message says why, and what to do."""
+    """The history of a git repository cannot be read. The text says why, and what to do."""
 
 
 class NotAGitRepositoryError(GitError):
@@ -112,30 +112,30 @@ class NotAGitRepositoryError(GitError):
 
 
 class OptionsError(BuildwidgetError, ValueError):
-    """Options that do not go together. The text says what to do."""
+    """Options are invalid, alone or in combination. The text says what to do."""
 
 
 class UnknownSessionError(BuildwidgetError, LookupError):
-    """There is no such session, and none can be made. The text says why."""
+    """The session does not exist and cannot be created. The text says why."""
 
 
 class BadRequestError(BuildwidgetError, ValueError):
-    """A query or a message that cannot be understood. The text goes to the client."""
+    """A query or a message of a client is not valid. The text is sent to the client."""
 
 
 class FilterError(BadRequestError):
-    """A filter that names unknown topics or levels. The text goes to the client."""
+    """A filter names unknown topics or levels. The text is sent to the client."""
 
 
 # -- client -----------------------------------------------------------------------------------------------------------
 
 
 class ClientError(BuildwidgetError):
-    """Something is wrong with a server or the way to it. The text says what to do."""
+    """The server, or the connection to it, failed. The text says what to do."""
 
 
 class AuthError(ClientError):
-    """The server asks for another token, or does not take connections from here."""
+    """The server refused the token, the origin or the host of the request."""
 
 
 class NoSuchSessionError(ClientError):
@@ -143,16 +143,16 @@ class NoSuchSessionError(ClientError):
 
 
 class ConnectionFailedError(ClientError):
-    """The server cannot be reached, or speaks another protocol."""
+    """The server cannot be reached, or does not speak the protocol of buildwidget."""
 
 
 class GapError(ClientError):
-    """A stream misses messages; the state it holds is whole again. Reading on is possible.
+    """Messages of a stream were lost. Its state is complete again, and the stream can be read further.
 
     Attributes
     ----------
     gap : buildwidget.events.Gap
-        Which messages, and why.
+        The numbers of the lost messages, and the reason.
     """
 
     def __init__(self, text: str, gap: Any) -> None:

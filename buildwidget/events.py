@@ -1,8 +1,9 @@
-"""The messages of the wire protocol, version 1: one tagged union, the single source of all its descriptions.
+"""The messages of the wire protocol, version 1, as one tagged union. All schemas and types are generated from it.
 
-A *numbered* message changes the build and carries ``seq`` (1, 2, 3 … without holes in one epoch's log). An *unnumbered*
-one is about a connection. An item message is the whole item (the record of `buildwidget.model` plus the common fields)
-and replaces it. ``js/src/protocol.ts`` and ``js/src/guards.ts`` are generated from these classes by ``make protocol``.
+A *numbered* message changes the build and has a sequence number ``seq`` (1, 2, 3 … without holes in the log of one
+epoch). An *unnumbered* one is about a connection. An item message holds the whole item (the record of
+`buildwidget.model` plus the common fields) and replaces the previous one. ``make protocol`` generates
+``js/src/protocol.ts`` and ``js/src/guards.ts`` from these classes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ PROTOCOL = 1
 
 
 class ComponentUpdate(model.Component, kw_only=True, tag_field="type", tag="component_update"):
-    """A component, whole."""
+    """A component, complete: it replaces the previous one."""
 
     seq: int | None = None
     session_id: str = ""
@@ -64,7 +65,7 @@ class ComponentUpdate(model.Component, kw_only=True, tag_field="type", tag="comp
 
 
 class FeatureUpdate(model.Feature, kw_only=True, tag_field="type", tag="feature_update"):
-    """A feature, whole."""
+    """A feature, complete: it replaces the previous one."""
 
     seq: int | None = None
     session_id: str = ""
@@ -73,7 +74,7 @@ class FeatureUpdate(model.Feature, kw_only=True, tag_field="type", tag="feature_
 
 
 class TaskUpdate(model.Task, kw_only=True, tag_field="type", tag="task_update"):
-    """A task, whole."""
+    """A task, complete: it replaces the previous one."""
 
     seq: int | None = None
     session_id: str = ""
@@ -82,7 +83,7 @@ class TaskUpdate(model.Task, kw_only=True, tag_field="type", tag="task_update"):
 
 
 class PhaseUpdate(model.Phase, kw_only=True, tag_field="type", tag="phase_update"):
-    """A phase, whole."""
+    """A phase, complete: it replaces the previous one."""
 
     seq: int | None = None
     session_id: str = ""
@@ -91,7 +92,7 @@ class PhaseUpdate(model.Phase, kw_only=True, tag_field="type", tag="phase_update
 
 
 class CheckpointUpdate(model.Checkpoint, kw_only=True, tag_field="type", tag="checkpoint_update"):
-    """A checkpoint, whole."""
+    """A checkpoint, complete: it replaces the previous one."""
 
     seq: int | None = None
     session_id: str = ""
@@ -109,7 +110,7 @@ class SessionUpdate(model.Session, kw_only=True, tag_field="type", tag="session_
 
 
 class BuildProgress(model.Progress, kw_only=True, tag_field="type", tag="build_progress"):
-    """How far the build is."""
+    """The progress of the build."""
 
     seq: int | None = None
     session_id: str = ""
@@ -127,7 +128,7 @@ class RuntimeUpdate(model.Runtime, kw_only=True, tag_field="type", tag="runtime_
 
 
 class Warning_(model.BuildWarning, kw_only=True, tag_field="type", tag="warning"):  # noqa: N801 (Warning is a builtin)
-    """A warning about a file, or (``cleared``) the end of one."""
+    """A warning about a file. With ``cleared``, the warning no longer applies."""
 
     cleared: bool = False
     seq: int | None = None
@@ -176,7 +177,7 @@ class Error(msgspec.Struct, kw_only=True, tag_field="type", tag="error"):
 
 
 class Removed(msgspec.Struct, kw_only=True, tag_field="type", tag="removed"):
-    """An item is gone. ``kind``: component, feature, task, phase, checkpoint or context."""
+    """An item no longer exists. ``kind``: component, feature, task, phase, checkpoint or context."""
 
     kind: str
     id: str
@@ -210,7 +211,7 @@ class Snapshot(msgspec.Struct, kw_only=True, tag_field="type", tag="snapshot"):
 
 
 class Gap(msgspec.Struct, kw_only=True, tag_field="type", tag="gap"):
-    """Messages this client will not get; a snapshot follows at once."""
+    """Messages ``from_seq`` to ``to_seq`` are lost for this client; a snapshot follows at once."""
 
     from_seq: int | None
     to_seq: int
@@ -220,7 +221,7 @@ class Gap(msgspec.Struct, kw_only=True, tag_field="type", tag="gap"):
 
 
 class Heartbeat(msgspec.Struct, kw_only=True, tag_field="type", tag="heartbeat"):
-    """Sent in silence, with the newest ``seq``."""
+    """Sent when nothing else was sent for a while, with the newest ``seq``."""
 
     seq: int
     session_id: str = ""
@@ -279,7 +280,7 @@ Message = Event | Connection | Snapshot | Gap | Heartbeat | Pong | Subscribed | 
 
 
 def type_of(message: Any) -> str:
-    """The ``type`` of a message, or of its class."""
+    """Return the ``type`` of a message or of a message class."""
     return message.__struct_config__.tag
 
 
@@ -298,22 +299,22 @@ TOPICS: dict[str, frozenset[str]] = {
     "errors": frozenset({type_of(Error), type_of(Warning_)}),
     "all": TYPES,
 }
-"""Names for groups of types: what clients ask for, besides the types themselves."""
+"""Topic → the message types in it. Clients subscribe to topics, or to single types."""
 
 MESSAGES: dict[type, Any] = {cls.ITEM: cls for cls in get_args(Event) if hasattr(cls, "ITEM")}
-"""Record type → the type of the message that tells it whole."""
+"""Class of a record → class of the message that holds the whole record."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 
 
 def encode(message: Any) -> bytes:
-    """One message as compact JSON (UTF-8)."""
+    """Return a message as compact JSON (UTF-8)."""
     return _encoder.encode(message)
 
 
 def decode(data: bytes | str) -> Any:
-    """The message in ``data``.
+    """Return the message that the JSON in ``data`` holds.
 
     Raises
     ------
@@ -324,12 +325,12 @@ def decode(data: bytes | str) -> Any:
 
 
 def types_of(topics: Iterable[str]) -> frozenset[str]:
-    """The types that some topics (groups or types) stand for.
+    """Return the message types of some topics, each a key of `TOPICS` or a type.
 
     Raises
     ------
     ValueError
-        If one of them is neither; the text names those that there are.
+        If a topic is unknown; the text lists the known ones.
     """
     found: set[str] = set()
     for topic in topics:
@@ -344,20 +345,20 @@ def types_of(topics: Iterable[str]) -> frozenset[str]:
 
 
 def message_of(record: Any, **common: Any) -> Any:
-    """The message that tells a record whole: its fields, and the common ones. `item_of` is the way back.
+    """Return the message that holds a whole record: its fields and the common ones. The inverse of `item_of`.
 
     Parameters
     ----------
     record
-        A record that has a message: an item, a session, a progress, a runtime or a warning.
+        An instance of a key of `MESSAGES`: an item, a session, a progress, a runtime or a warning.
     **common
-        ``seq``, ``session_id``, ``timestamp``; for a warning ``cleared`` too.
+        ``seq``, ``session_id`` and ``timestamp``; for a warning also ``cleared``.
     """
     return MESSAGES[type(record)](**msgspec.structs.asdict(record), **common)
 
 
 def item_of(event: Any) -> Any:
-    """The record inside a message that `message_of` makes, without the common fields."""
+    """Return the record that a message holds, without the common fields. The inverse of `message_of`."""
     cls = event.ITEM
     fields = msgspec.structs.asdict(event)
     return cls(**{name: fields[name] for name in cls.__struct_fields__})

@@ -1,4 +1,4 @@
-"""Ctrl-C, a closed terminal and ``kill``, in order: everything that was started is ended before the program is."""
+"""An orderly shutdown on Ctrl-C, a closed terminal or ``kill``: whatever was started is stopped before the exit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "
 
 
 class Interrupts:
-    """Turns the signals that end a program into an event, so that no moment is a wrong one.
+    """A context manager that turns SIGINT, SIGTERM and SIGHUP into an event, so that no code is interrupted midway.
 
-    Inside `raising`, they raise KeyboardInterrupt as well, for calls that cannot watch an event.
+    Inside `raising`, they raise KeyboardInterrupt as well, for blocking calls that cannot wait for an event.
+    The signal handlers that were installed before are restored at the exit.
 
     Attributes
     ----------
@@ -49,7 +50,7 @@ class Interrupts:
 
     @contextmanager
     def raising(self) -> Generator[None]:
-        """While inside, a signal also raises KeyboardInterrupt; at once if one came before."""
+        """Let a signal raise KeyboardInterrupt inside the block; raise it at once if a signal came before."""
         if self.stop.is_set():
             raise KeyboardInterrupt
         self._raise = True

@@ -1,4 +1,4 @@
-"""The numbered log of one build, in memory: what lets every face resume where it stopped."""
+"""The log of one build's numbered messages, in memory. Every view and client resumes from it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MAX_BYTES: Final = 64 * 2**20
 
 
 class Logged(msgspec.Struct, frozen=True, eq=False):
-    """One numbered message and its JSON, encoded once for all faces.
+    """One numbered message and its JSON, which is encoded once for all readers.
 
-    ``end`` is the length of the log's JSON up to and with this message, in bytes from the beginning of the epoch.
+    ``end`` is the offset of the end of this message: the bytes of JSON of the epoch so far, this message included.
     """
 
     event: Any
@@ -30,9 +30,9 @@ class Logged(msgspec.Struct, frozen=True, eq=False):
 
 
 def collapse(rows: list[Logged]) -> list[Logged]:
-    """Drop every message that a later one replaces whole. Never across a `removed` of the same item."""
+    """Drop every message that a later one of the same item replaces, unless a `removed` of that item lies between."""
     last: dict[tuple[str, str], int] = {}
-    keep = [True] * len(rows)
+    needed = [True] * len(rows)
     for at, row in enumerate(rows):
         event = row.event
         match event:
@@ -54,13 +54,21 @@ def collapse(rows: list[Logged]) -> list[Logged]:
             case _:
                 continue
         if key in last:
-            keep[last[key]] = False
+            needed[last[key]] = False
         last[key] = at
-    return [row for row, kept in zip(rows, keep, strict=True) if kept]
+    return [row for row, is_needed in zip(rows, needed, strict=True) if is_needed]
 
 
 class EventLog:
-    """The newest messages of one epoch, without holes: at most ``max_messages`` and ``max_bytes`` of JSON."""
+    """The newest messages of one epoch, numbered without holes.
+
+    Parameters
+    ----------
+    epoch
+        The identifier of the log: a server or kernel that starts again has another.
+    max_messages, max_bytes
+        The most messages, and bytes of JSON, that are held. The oldest messages are dropped beyond that.
+    """
 
     def __init__(self, epoch: str, *, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
         self.epoch = epoch
@@ -72,15 +80,26 @@ class EventLog:
 
     @property
     def first_seq(self) -> int:
-        """The oldest number still held; ``seq + 1`` when the log is empty."""
+        """The sequence number of the oldest message that is held; ``seq + 1`` when the log is empty."""
         return self.seq - len(self._rows) + 1
 
     def extend(self, events: Iterable[Any]) -> list[Logged]:
-        """Append numbered messages; they must follow on without a hole."""
+        """Append numbered messages.
+
+        Returns
+        -------
+        list of Logged
+            The same messages with their JSON.
+
+        Raises
+        ------
+        ValueError
+            If a message does not have the next sequence number.
+        """
         rows: list[Logged] = []
         for event in events:
             if event.seq != self.seq + 1:
-                raise ValueError(f"message {event.seq} cannot follow {self.seq}")
+                raise ValueError(f"expected a message with seq {self.seq + 1}, found seq {event.seq}")
             data = ev.encode(event)
             self.seq += 1
             self._bytes += len(data)
@@ -92,19 +111,19 @@ class EventLog:
         return rows
 
     def size_since(self, seq: int) -> int:
-        """How many bytes of JSON follow ``seq``; all that the log holds, if it no longer reaches back so far."""
+        """Return how many bytes of JSON follow ``seq``; the size of the whole log if older messages are missing."""
         if seq < self.first_seq or not self._rows:
             return self._bytes if seq < self.seq else 0
         return self._end - self._rows[seq - self.first_seq].end if seq <= self.seq else 0
 
     def since(self, seq: int, limit: int | None = None) -> list[Logged] | None:
-        """The messages after ``seq``, oldest first; None if the log no longer reaches back so far."""
+        """Return the messages after ``seq``, oldest first and at most ``limit``; None if the log lacks some of them."""
         if seq < self.first_seq - 1 or seq > self.seq:
             return None
         wanted = self.seq - seq
         if wanted > len(self._rows) // 2:
             rows = list(islice(self._rows, len(self._rows) - wanted, None))
-        else:  # the newest few: from the right end
+        else:  # a deque is fast at its ends only: take the newest few from the right
             rows = list(islice(reversed(self._rows), wanted))
             rows.reverse()
         return rows[:limit]

@@ -1,4 +1,4 @@
-"""The things a build is made of, as typed records.
+"""The items of a build (components, features, tasks, phases, checkpoints …) as typed records.
 
 Pure data: no files, no clock, no sockets. Every time is an aware UTC ``datetime``; every percentage is a float from
 0 to 100. ``None`` (or an empty list) means *not known*, never zero. The fields are those of the wire protocol, so an
@@ -38,13 +38,13 @@ __all__ = [
 ]
 
 
-#: The calendar of a build, without a zone: nearer to the edges a time has no local time in some zone.
+#: The earliest and the latest valid time. Beyond them a time cannot be converted to the local time of every zone.
 FIRST_TIME = datetime(1, 1, 3)  # noqa: DTZ001
 LAST_TIME = datetime(9999, 12, 29)  # noqa: DTZ001
 
 
 class Status(StrEnum):
-    """What became of one item. The word that was written is kept beside it, as ``status_raw``."""
+    """The status of one item. The word in the file is kept as ``status_raw``."""
 
     NOT_STARTED = "not_started"
     IN_PROGRESS = "in_progress"
@@ -68,7 +68,7 @@ class BuildStatus(StrEnum):
 
 
 class TsSource(StrEnum):
-    """Where a time comes from, from the most to the least trustworthy."""
+    """The source of a time, from the most to the least reliable."""
 
     FILE = "file"  # written with a zone
     ASSUMED_LOCAL = "assumed_local"  # written without one
@@ -91,7 +91,7 @@ class ChecklistTask(_Record):
 
 
 class Component(_Record):
-    """A part of the product that the build makes."""
+    """A component of the product that is built."""
 
     component_id: str
     name: str = ""
@@ -109,7 +109,7 @@ class Component(_Record):
 
 
 class Feature(_Record):
-    """Something the product can do; belongs to a component, and may have a checklist."""
+    """A feature of the product. It belongs to a component and may have a checklist."""
 
     feature_id: str
     name: str = ""
@@ -158,7 +158,7 @@ class PhaseStep(_Record):
 
 
 class Phase(_Record):
-    """A phase of the build plan, as its lock file tells it."""
+    """A phase of the build plan, from its lock file."""
 
     phase_id: str
     name: str = ""
@@ -178,7 +178,7 @@ class Phase(_Record):
 
 
 class Checkpoint(_Record):
-    """One checkpoint file. ``status`` is the life of the checkpoint (created, active, rolled_back), not of the build.
+    """One checkpoint file. ``status`` is that of the checkpoint (created, active, rolled_back), not of the build.
 
     ``version`` counts the contents seen of this file, from 1.
     """
@@ -195,7 +195,7 @@ class Checkpoint(_Record):
 
 
 class Counts(_Record):
-    """How many there are in the whole build, also of what no window shows any more."""
+    """The numbers of items in the whole build, including those that the windows of `State` leave out."""
 
     components: int = 0
     features: int = 0
@@ -207,7 +207,7 @@ class Counts(_Record):
 
 
 class Session(_Record):
-    """The build as a whole. ``status_source`` names the rule and the source that decided ``status``."""
+    """The build as a whole. ``status_source`` names the rule and the file that determined ``status``."""
 
     project: str = ""
     status: BuildStatus = BuildStatus.UNKNOWN
@@ -219,7 +219,7 @@ class Session(_Record):
 
 
 class Progress(_Record):
-    """How far the build is. ``percent`` is None when nothing is known: never a made-up zero."""
+    """The progress of the build. ``percent`` is None, not zero, when it is not known."""
 
     total: int | None = None
     completed: int | None = None
@@ -268,7 +268,7 @@ class Runtime(_Record):
 
 
 class BuildWarning(_Record):
-    """Something about a file that a person should know. One per file and code."""
+    """A problem with a file. There is at most one per file and code."""
 
     file_path: str
     code: str
@@ -276,10 +276,10 @@ class BuildWarning(_Record):
 
 
 class State(_Record):
-    """The whole present state: what a snapshot carries.
+    """The current state of a build, as a snapshot contains it.
 
     Lists are sorted by id; checkpoints by time, then id, the newest 200; warnings by file and code, the first 200.
-    ``updated_at`` is the time of the newest message folded in.
+    ``updated_at`` is the time of the newest message that was folded in.
     """
 
     session: Session = msgspec.field(default_factory=Session)

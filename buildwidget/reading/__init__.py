@@ -1,1 +1,1 @@
-"""One file of the project, read whole: opened safely, settled, never torn."""
+"""Read one file of the project safely: without blocking, never half-written, never outside the project."""

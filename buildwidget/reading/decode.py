@@ -1,8 +1,7 @@
 """Bytes → one JSON object, or a `CheckpointError` that says what is wrong and where.
 
-Two paths. msgspec reads what is proper JSON, which is nearly always, and three times faster than the standard library.
-What it refuses is read again by the standard library, because real files hold it: NaN, 1e400, half of a surrogate
-pair, a byte order mark.
+The fast path is msgspec, three times as fast as the standard library; it reads strict JSON, and nearly all files are.
+The fallback is the standard library, for what real files also hold: NaN, 1e400, lone surrogates, a byte order mark.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from .files import MAX_BYTES, too_big
 
 __all__ = ["decode_object", "is_dict"]
 
-_LONGEST_INT: Final = 400  # digits: beyond what a float holds, a number is kept as the text that was written
+_LONGEST_INT: Final = 400  # digits; a longer number exceeds the range of a float and is kept as text
 _BOM: Final = b"\xef\xbb\xbf"
 _decoder: Final = msgspec.json.Decoder()
 _KIND: Final[dict[type, str]] = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
 
 
 def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a decoded value is an object; the keys of JSON are texts."""
+    """Tell whether a decoded JSON value is an object. Its keys are always strings."""
     return isinstance(value, dict)
 
 
 def decode_object(path: object, raw: bytes) -> dict[str, Any]:
-    """The JSON object in ``raw``.
+    """Decode the JSON object in ``raw``.
 
-    Texts in it are valid Unicode. Numbers may be NaN or infinite.
+    Strings in it are valid Unicode; lone surrogates were replaced. Numbers may be NaN or infinite.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def _lenient(path: object, raw: bytes) -> object:
     try:
         value = json.loads(text, parse_int=_int)
     except json.JSONDecodeError as error:
-        # A cut file fails at its end, or at the quote that nobody closed.
+        # A cut file fails at its end, or at a string without a closing quote.
         cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
         reason = "the JSON is cut off" if cut else f"not JSON: {error.msg[0].lower()}{error.msg[1:]}"
         place = f"line {error.lineno}, column {error.colno}"
@@ -76,12 +75,12 @@ def _lenient(path: object, raw: bytes) -> object:
 
 
 def _int(digits: str) -> int | str:
-    # Python refuses to convert more than 4,300 digits, and takes quadratic time for them.
+    # The conversion takes quadratic time, and Python refuses more than 4,300 digits.
     return int(digits) if len(digits) <= _LONGEST_INT else digits
 
 
 def _repaired(value: object) -> object:
-    """``value`` with every half of a surrogate pair replaced. Without recursion: 900 levels are legal JSON."""
+    """Replace every lone surrogate in ``value``. Not recursive: valid JSON may be nested 900 levels deep."""
     root: list[Any] = [value]
     todo: list[Any] = [root]
     while todo:

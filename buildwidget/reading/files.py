@@ -1,7 +1,7 @@
-"""Which files are ours, and how one of them is read: never blocking, never half, never outside the project.
+"""Which files are read, and how: without blocking, never half-written, never outside the project.
 
-There are two ways in. `read_file` reads once and says when a file was caught changing; who has a queue looks again
-later. `read_settled` waits itself, for callers who want an answer now.
+`read_file` reads once and raises `Torn` when the file changed meanwhile: callers with a queue try again later.
+`read_settled` retries by itself, for callers that need the content now.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: A bigger file is refused unread: the files of a build are a few kilobytes, rarely a megabyte.
+#: Bytes; a larger file is refused unread. The files of a build have a few kilobytes, rarely a megabyte.
 MAX_BYTES: Final = 32 << 20
 
 #: The folder of a project that BuildRunner writes to.
 BASE = ".buildrunner"
-#: Codes of `CheckpointError` that a half-written file can have.
+#: The codes of `CheckpointError` that a half-written file can cause.
 MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
-#: How many folders deep below it files are looked for.
+#: The depth, in folders below `BASE`, down to which files are looked for.
 MAX_DEPTH = 8
 
 _CONTEXT = f"{BASE}/context"
@@ -49,22 +49,22 @@ _PROC_FD = "/proc/self/fd"
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-class Torn(Exception):  # noqa: N818 - not an error: the file is being written, look again
-    """The file changed while it was read. Look again in a moment."""
+class Torn(Exception):  # noqa: N818 - not an error: the file is being written, read it again
+    """The file changed while it was read. Read it again in a moment."""
 
 
 def as_text(path: str) -> str:
-    """A path as people and messages can have it: bytes that are no UTF-8 are written as Python escapes them."""
+    """Return a path as valid Unicode: bytes that are not UTF-8 are written as escapes, as Python does."""
     if path.isascii():
         return path
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_wanted(folder: str, name: str) -> bool:
-    """Tell by name alone whether a file in ``folder`` (relative to the project) is one of ours.
+    """Tell by its name alone whether a file in ``folder`` (relative to the project) is to be read.
 
-    Wanted are ``*.json`` and ``*.log`` anywhere, and ``*.md`` under ``context``. The temporary names of editors and
-    of writers that replace by rename (``*.tmp``, ``*~``, ``*.swp``, ``.#*``) are not.
+    Those are ``*.json`` and ``*.log`` in any folder, and ``*.md`` under ``context``. The temporary files of editors
+    and of atomic writers (``*.tmp``, ``*~``, ``*.swp``, ``.#*``) are left out.
     """
     if name.startswith(".#"):
         return False
@@ -74,16 +74,16 @@ def is_wanted(folder: str, name: str) -> bool:
 
 
 def stamp_of(found: os.stat_result) -> tuple[int, int, int, int]:
-    """What a regular file is known again by: mtime and ctime in ns, size in bytes, inode.
+    """Return what shows that a file has changed: mtime and ctime in ns, size in bytes, inode.
 
-    Anybody can set the mtime back, and tools that keep times do (``rsync -t``, ``touch -r``); the ctime is the
-    kernel's own.
+    The ctime is needed because any program can set the mtime back (``rsync -t``, ``touch -r``); only the kernel sets
+    the ctime.
     """
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def describe_kind(mode: int) -> str:
-    """Say what a file that is not a regular one is: ``is a directory``, ``is a FIFO``."""
+    """Describe a file that is not a regular one: ``is a directory``, ``is a FIFO``."""
     if stat.S_ISDIR(mode):
         return "is a directory"
     if stat.S_ISFIFO(mode):
@@ -96,7 +96,7 @@ def describe_kind(mode: int) -> str:
 
 
 def is_inside(real_path: str, real_root: str) -> bool:
-    """Tell whether one resolved path is another, or lies under it."""
+    """Tell whether a resolved path is the resolved root, or lies under it."""
     return real_path == real_root or real_path.startswith(real_root.rstrip(os.sep) + os.sep)
 
 
@@ -130,7 +130,7 @@ def open_file(root: str | Path | None, rel_path: str) -> tuple[int, os.stat_resu
             raise _outside(rel_path, root)
         path = os.path.join(root, rel_path)
     try:
-        # Opening can have effects of its own (a FIFO's writer goes on, a device acts): ask first, then open.
+        # Opening can have side effects (it unblocks the writer of a FIFO, a device may act): check the kind first.
         _refuse_kind(rel_path, os.stat(path).st_mode)
         fd = os.open(path, _OPEN_FLAGS)
     except CheckpointError:
@@ -149,10 +149,10 @@ def open_file(root: str | Path | None, rel_path: str) -> tuple[int, os.stat_resu
 
 
 def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES) -> tuple[bytes, os.stat_result]:
-    """Read one file, whole.
+    """Read one whole file whose stat is the same before and after the read.
 
-    The file's stat is the same before and after. Whether the text is complete is for the parser to say: a writer
-    that is slower than the reader leaves a cut file that stays the same for a moment.
+    Only the parser can tell whether the text is complete: a slow writer leaves a cut file that does not change for a
+    moment.
 
     Parameters
     ----------
@@ -164,12 +164,12 @@ def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES
     Returns
     -------
     tuple of bytes and os.stat_result
-        The content and the fstat that goes with it.
+        The content and its fstat.
 
     Raises
     ------
     Torn
-        The file changed meanwhile.
+        If the file changed during the read.
     CheckpointError
         With code ``too_big``, ``not_a_file`` or ``outside``.
     FileNotFoundError, PermissionError
@@ -180,8 +180,8 @@ def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES
         size = before.st_size
         if size > max_bytes:
             raise too_big(rel_path, size, max_bytes)
-        # One byte more than the size shows the end of the file in the first call, and a buffer of just that size
-        # costs far less than a large one.
+        # Asking for one byte more than the size finds the end of the file in one call, and a buffer of that size is
+        # much cheaper than a large one.
         data = os.read(fd, size + 1)
         while 0 < len(data) < size:
             more = os.read(fd, size + 1 - len(data))
@@ -199,22 +199,22 @@ def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES
 def read_settled(
     root: str | Path | None, rel_path: str, parse: Callable[[bytes, os.stat_result], T], *, patience: float
 ) -> T:
-    """Read and parse one file; one that is being written is waited for.
+    """Read and parse one file, and retry while it is being written.
 
     Parameters
     ----------
     root, rel_path
         As for `open_file`.
     parse
-        Makes something of the content and its fstat. What it raises is raised, unless it is a `CheckpointError` with
-        a code of `MAYBE_TORN`: the file is then read again.
+        Called with the content and its fstat; its result is returned. A `CheckpointError` of it with a code of
+        `MAYBE_TORN` makes the file be read again; any other exception is raised.
     patience : float
-        Seconds to wait for a writer. This call blocks so long.
+        Seconds to retry. The call blocks for so long at most.
 
     Raises
     ------
     CheckpointError
-        As by `read_file` and ``parse``; with code ``unstable`` for a file that is never the same twice.
+        As `read_file` and ``parse`` do; with code ``unstable`` if the file changed during every read.
     FileNotFoundError, PermissionError
         As the system says.
     """
@@ -223,7 +223,7 @@ def read_settled(
         try:
             return parse(*read_file(root, rel_path))
         except Torn:
-            error = CheckpointError(rel_path, "it is being rewritten all the time", code="unstable")
+            error = CheckpointError(rel_path, "the file changed during every attempt to read it", code="unstable")
         except CheckpointError as found:
             if found.code not in MAYBE_TORN:
                 raise
@@ -234,7 +234,7 @@ def read_settled(
 
 
 def too_big(path: object, size: int, most: int) -> CheckpointError:
-    """The error for a file of ``size`` bytes where at most ``most`` are read."""
+    """Return the error for a file of ``size`` bytes when at most ``most`` are read."""
     reason = f"the file has {size:,} bytes; at most {most:,} are read. Make it smaller or delete it"
     return CheckpointError(path, reason, code="too_big")
 
@@ -249,7 +249,7 @@ def _refuse_kind(rel_path: str, mode: int) -> None:
 
 
 def _as_checkpoint_error(rel_path: str, error: OSError | ValueError) -> Exception:
-    """Let the two errors that callers handle by type pass; make a told reason of all others (ELOOP, ENXIO, EIO …)."""
+    """Return FileNotFoundError and PermissionError unchanged; turn others (ELOOP, ENXIO, EIO …) into a reason."""
     if isinstance(error, FileNotFoundError | PermissionError):
         return error
     if isinstance(error, NotADirectoryError):  # a folder of the path became a file
@@ -260,10 +260,10 @@ def _as_checkpoint_error(rel_path: str, error: OSError | ValueError) -> Exceptio
 
 
 def _refuse_outside(fd: int, found: os.stat_result, rel_path: str, root: str) -> None:
-    """Check what was opened, not what the path says now: a link may have been turned in between."""
+    """Raise if the opened file is outside the project. The path itself may point elsewhere by now."""
     try:
         real = os.readlink(f"{_PROC_FD}/{fd}")
-    except OSError:  # no /proc: resolve, and make sure that the resolved file is the opened one
+    except OSError:  # no /proc: resolve the path, and make sure that it is still the opened file
         real = os.path.realpath(os.path.join(root, rel_path))
         try:
             again = os.stat(real)

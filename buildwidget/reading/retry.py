@@ -1,4 +1,4 @@
-"""When to look again at a file that could not be read yet."""
+"""Retry with exponential backoff for files that cannot be read yet."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ __all__ = ["Retry"]
 
 
 @dataclass(slots=True)
-class _Trouble:
-    first: float  # when this trouble began
-    since: float  # when the file was last seen to change during it
-    attempts: int
+class _Failure:
+    first: float  # time of the first failed attempt
+    since: float  # time when the file was last seen to change
+    attempts: int  # since then
     fingerprint: object
 
 
 class Retry:
-    """The patience with files that are being written: attempt → delay, until it is time to give up.
+    """Backoff for files that are being written: after each failed attempt, the delay until the next one.
 
-    A writer that is not atomic shows an empty or a cut file for a while. The first look again comes after
-    ``first_delay`` seconds, each further one after twice as long, at most ``longest``. When the file has stayed the
-    same for ``give_up`` seconds and still cannot be read, it is broken and `failed` returns None. A file that goes on
-    changing gets a new chance with each change, until ``patience`` seconds have passed in all.
+    A writer that is not atomic leaves an empty or a cut file for a while. The first retry comes after ``first_delay``
+    seconds, each further one after twice as long, at most ``longest``. When the file has not changed for ``give_up``
+    seconds and still cannot be read, it is broken and `failed` returns None. Each change of the file restarts the
+    backoff, until ``patience`` seconds have passed since the first failure.
 
-    It has no clock: the time is passed in. It is not thread-safe; its owner has a lock.
+    It has no clock: the time is passed in. It is not thread-safe: the caller holds a lock.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class Retry:
         self.longest = longest
         self.give_up = give_up
         self.patience = patience
-        self._troubles: dict[str, _Trouble] = {}
+        self._failures: dict[str, _Failure] = {}
 
     def failed(self, key: str, now: float, fingerprint: object = None) -> float | None:
-        """Note that a look at ``key`` failed.
+        """Record that an attempt to read ``key`` failed.
 
         Parameters
         ----------
@@ -50,36 +50,35 @@ class Retry:
         now : float
             Seconds on a monotonic clock.
         fingerprint : object
-            Anything that differs when the file has changed, such as ``(mtime_ns, size, inode)``. None: not known, so
-            that only the time since the first failure counts.
+            A value that differs when the file has changed, such as ``(mtime_ns, size, inode)``. None if it is not
+            known: then only the time since the first failure counts.
 
         Returns
         -------
         float or None
-            Seconds until the next look; None when the file is to be taken as it is. After None the next failure of
-            the same key begins anew.
+            Seconds until the next attempt; None to give up. After None, the next failure of the same key starts anew.
         """
-        trouble = self._troubles.get(key)
-        if trouble is None:
-            trouble = self._troubles[key] = _Trouble(now, now, 0, fingerprint)
-        elif trouble.fingerprint != fingerprint:
-            trouble.since, trouble.attempts, trouble.fingerprint = now, 0, fingerprint
-        deadline = min(trouble.since + self.give_up, trouble.first + self.patience)
+        failure = self._failures.get(key)
+        if failure is None:
+            failure = self._failures[key] = _Failure(now, now, 0, fingerprint)
+        elif failure.fingerprint != fingerprint:
+            failure.since, failure.attempts, failure.fingerprint = now, 0, fingerprint
+        deadline = min(failure.since + self.give_up, failure.first + self.patience)
         left = deadline - now
         if left <= 0:
-            del self._troubles[key]
+            del self._failures[key]
             return None
-        # 2 ** attempts would overflow a float for a caller that retries faster than it was told to.
-        delay = min(self.first_delay * 2 ** min(trouble.attempts, 30), self.longest, left)
-        trouble.attempts += 1
+        # Without the limit, 2 ** attempts would overflow for a caller that retries earlier than after the delay.
+        delay = min(self.first_delay * 2 ** min(failure.attempts, 30), self.longest, left)
+        failure.attempts += 1
         return delay
 
     def settled(self, key: str) -> None:
-        """Forget the trouble with ``key``: it was read, or it is gone."""
-        self._troubles.pop(key, None)
+        """Forget the failures of ``key``: the file was read, or it no longer exists."""
+        self._failures.pop(key, None)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._troubles
+        return key in self._failures
 
     def __len__(self) -> int:
-        return len(self._troubles)
+        return len(self._failures)

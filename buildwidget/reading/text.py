@@ -1,4 +1,4 @@
-"""Bytes of logs as text: by their byte order mark, else as UTF-8; a piece at a time, without anything kept between."""
+"""Decode logs chunk by chunk, without state: in the encoding of their byte order mark, or else as UTF-8."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _DECODERS: Final[dict[str, Callable[..., tuple[str, int]]]] = {
     "utf-16-le": codecs.utf_16_le_decode,
     "utf-16-be": codecs.utf_16_be_decode,
 }
-#: Bytes of the smallest unit of an encoding, which a piece must not begin in the middle of.
+#: Encoding → size of its code unit in bytes. A chunk must begin at a multiple of it.
 UNIT: Final = {"utf-8": 1, "utf-16-le": 2, "utf-16-be": 2}
 
 
 def encoding_of(head: bytes) -> tuple[str, int] | None:
-    """The encoding of a file, and the size of the mark that tells it.
+    """Detect the encoding of a file by its byte order mark.
 
     Parameters
     ----------
     head
-        The first three bytes, or what there is of them.
+        The first three bytes of the file, or fewer if it is shorter.
 
     Returns
     -------
     tuple of str and int, or None
-        None: these may be the first bytes of a mark, and more must come before it is known.
+        The encoding, and the size of the mark in bytes. None if ``head`` may be the beginning of a mark.
     """
     for mark, name in _MARKS.items():
         if head.startswith(mark):
@@ -44,9 +44,9 @@ def encoding_of(head: bytes) -> tuple[str, int] | None:
 
 
 def decode_part(data: bytes, encoding: str) -> tuple[str, int]:
-    """The text of some bytes, and how many of them it took.
+    """Decode a chunk; return its text and the number of bytes that were decoded.
 
-    A character that has begun and is not whole yet is left for the next part; what is no character becomes U+FFFD.
+    An incomplete character at the end is left for the next chunk; invalid bytes become U+FFFD.
     """
     text, used = _DECODERS[encoding](data, "replace", False)
     return text, used

@@ -1,7 +1,7 @@
-"""Output of programs into numbered lines. Pure: the time is given, in seconds of any clock that goes forward.
+"""The output of programs as numbered lines. Pure: the time is passed in, in seconds of any monotonic clock.
 
-`style` knows colours, `screen` knows what a terminal does with the output of one source, `lines` numbers the lines of
-all of them.
+`style` interprets colours, `screen` emulates a terminal for the output of one source, and `lines` numbers the lines of
+all sources.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What a terminal does with the output of one source: the last lines of it, which the source may still change.
+"""A terminal emulator for the output of one source: it holds the last lines, which the source may still change.
 
-It is the lower end of a terminal without a right edge: lines do not wrap, and what was written long ago is out of
-reach, as what has scrolled off a screen is. Known are line feeds, carriage returns and backspaces, colours, movements
-of the cursor, and erasing (ECMA-48; xterm's control sequences). Everything else is inert: titles, links, strings for
-devices, sequences nobody knows.
+It behaves like a terminal of unlimited width: lines do not wrap. Older lines scroll off and can no longer change. It
+interprets line feeds, carriage returns, backspaces, colours, cursor movements and erasing (ECMA-48; xterm's control
+sequences), and ignores everything else: titles, links, device control strings, unknown sequences.
 
-Two things differ from a terminal, so that nothing is lost. A program that clears the screen, or takes the whole of it,
-begins on lines of its own: what stood there before stays. What it clears after that is cleared, as it only draws anew.
+It differs from a terminal in one respect, so that no output is lost: when a program first clears the screen or
+positions the cursor absolutely, the existing lines scroll off unchanged and the program continues on new lines. Those
+are the program's own, and clearing the screen again erases them.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from . import style as sgr
 
 __all__ = ["HEIGHT", "MAX_LINE", "Row", "Screen"]
 
-HEIGHT: Final = 64  # lines that can be changed
+HEIGHT: Final = 64  # lines that can still change
 MAX_LINE: Final = 16_384  # characters of a line; the rest is only counted
-MAX_TEXT: Final = 65_536  # characters of all lines that can be changed
-MAX_ESCAPE: Final = 4_096  # characters of an escape sequence that has not ended
-MAX_MARKS: Final = 16  # characters without a width of their own (accents) on one character
-TAB: Final = 8
+MAX_TEXT: Final = 65_536  # characters of all lines that can still change
+MAX_ESCAPE: Final = 4_096  # characters of an unfinished escape sequence
+MAX_MARKS: Final = 16  # code points of one cell: a character and its combining marks
+TAB: Final = 8  # columns between tab stops
 
-_ODD: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_WIDE: Final = re.compile("[^ -~]")  # of which the width must be asked for
-_STRING: Final = "\x1b[\\]PX^_][^\x07\x1b\n]*"  # a title, a link, something for a device
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_NOT_ASCII: Final = re.compile("[^ -~]")  # text with any of these may have characters that are not one column wide
+_STRING: Final = "\x1b[\\]PX^_][^\x07\x1b\n]*"  # a title, a link or a device control string
 _TOKEN: Final = re.compile(
     "(?P<text>[^\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]+)"
     "|\x1b\\[(?P<csi>[0-?]*[ -/]*[@-~])"
     f"|{_STRING}(?:\x07|\x1b\\\\|(?=[\n\x1b])|\\Z)"
     "|\x1b(?P<short>[ -/]*[0-OQ-WYZ\\\\`-~])"
-    "|\x1b(?:\\[[0-?]*)?[ -/]*"  # something else came before its end
+    "|\x1b(?:\\[[0-?]*)?[ -/]*"  # a sequence that is interrupted before its end
     "|(?P<other>.)",
     re.DOTALL,
 )
@@ -46,27 +46,27 @@ _BLANK: Final[Cell] = (" ", "")
 
 
 class Row:
-    """One line: a text with its colours, or cells while something in the middle of it is changed."""
+    """One line: a text with SGR sequences, or a list of cells while the line is edited."""
 
-    __slots__ = ("cells", "dirty", "end", "length", "number", "over", "text", "told")
+    __slots__ = ("cells", "dirty", "emitted", "end", "length", "number", "over", "text")
 
     def __init__(self) -> None:
-        self.number: int | None = None  # once it was told
-        self.told: tuple[str, bool] | None = None  # how it looked then, and whether it was complete
-        self.dirty = False  # changed since
+        self.number: int | None = None  # set when the line is first emitted
+        self.emitted: tuple[str, bool] | None = None  # the last emitted text, and whether it was complete
+        self.dirty = False  # changed since then
         self.text = ""
         self.end = ""  # the style at the end of the text
-        self.length = 0  # characters of it, without the sequences
+        self.length = 0  # characters of the text, without the sequences
         self.cells: list[Cell] | None = None
-        self.over = 0  # characters beyond the limit
+        self.over = 0  # characters beyond `MAX_LINE`
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing stands there."""
+        """Whether the line holds no characters."""
         return not self.text and not self.cells and not self.over
 
-    def look(self) -> str:
-        """The line with its colours, which end where it ends."""
+    def render(self) -> str:
+        """Return the line with its colours, reset at the end."""
         self.close()
         rest = f" … cut, {self.over:,} more characters" if self.over else ""
         return self.text + ("\x1b[0m" if self.end else "") + rest
@@ -86,11 +86,11 @@ class Row:
         self.dirty = True
 
     def clear(self) -> None:
-        """Take away what stands there; the line remains."""
+        """Erase the content; the line and its number remain."""
         self.text, self.end, self.length, self.cells, self.over, self.dirty = "", "", 0, None, 0, True
 
     def open(self) -> list[Cell]:
-        """The line as cells, to be changed."""
+        """Convert the line to cells, which can be changed, and return them."""
         if self.cells is None:
             self.cells = []
             style, at = "", 0
@@ -102,7 +102,7 @@ class Row:
         return self.cells
 
     def close(self) -> None:
-        """Back from cells to a text, which needs less room."""
+        """Convert the cells back to a text, which takes less memory."""
         if self.cells is None:
             return
         cells, over, dirty = self.cells, self.over, self.dirty
@@ -119,26 +119,25 @@ class Row:
 
 
 class Screen:
-    """The lines of one source that it can still change."""
+    """The last lines of one source, which it can still change, and the cursor."""
 
     def __init__(self) -> None:
         self.rows = [Row()]
-        self.settled: list[Row] = []  # out of reach since they were last asked for
-        self.due: float | None = None  # when what has changed is told
-        self.line = 0  # where the cursor is; it may be below all rows
+        self.scrolled: list[Row] = []  # rows that have scrolled off since the last `pop_scrolled`
+        self.line = 0  # row of the cursor; may be below all rows
         self.column: int | None = None  # None: after the last character of its row
         self.style = sgr.PLAIN
-        self.colour = ""  # the style as it is written
-        self.escape = ""  # the beginning of a sequence
-        self.saved: tuple[int, int, sgr.Style] | None = None
-        self.is_own = False  # the rows began with clearing the screen: they are one program's, who may clear them
+        self.colour = ""  # the SGR parameters of `style`
+        self.escape = ""  # an unfinished escape sequence
+        self.saved: tuple[int, int, sgr.Style] | None = None  # the saved cursor: line, column, style
+        self.is_full_screen = False  # the rows began with clearing the screen: clearing it again erases them
 
     def feed(self, text: str) -> None:
-        """What the source wrote, cut anywhere."""
+        """Process a chunk of output; it may be cut anywhere."""
         if self.escape:
             text, self.escape = self.escape + text, ""
         text = text.replace("\r\n", "\n")
-        if not _ODD.search(text):
+        if not _CONTROL.search(text):
             first, *more = text.split("\n")
             if first:
                 self._put(first)
@@ -161,21 +160,21 @@ class Screen:
                 case _:
                     pass
 
-    def take_settled(self) -> list[Row]:
-        """The lines that went out of reach since the last call."""
-        settled, self.settled = self.settled, []
-        return settled
+    def pop_scrolled(self) -> list[Row]:
+        """Return the rows that have scrolled off since the last call."""
+        scrolled, self.scrolled = self.scrolled, []
+        return scrolled
 
     def _hold_back(self, text: str) -> str:
-        """Keep the beginning of a sequence until the rest of it comes."""
+        """Buffer an unfinished escape sequence at the end of ``text``; return the text before it."""
         at = text.rfind("\x1b")
         if at < 0:
             return text
         before = text.rfind("\x1b", 0, at) if at == len(text) - 1 else -1
-        for start in (before, at):  # ESC \ ends what began with another ESC
+        for start in (before, at):  # a string that began with one ESC ends with another (ESC \)
             if start >= 0 and _UNFINISHED.fullmatch(text, start):
                 self.escape = text[start:]
-                if len(self.escape) > MAX_ESCAPE:  # nothing of it will be shown: its kind is all that matters
+                if len(self.escape) > MAX_ESCAPE:  # its content is never shown: only its kind matters
                     self.escape = self.escape[:2] + ("\x1b" if self.escape.endswith("\x1b") else "")
                 return text[:start]
         return text
@@ -217,24 +216,24 @@ class Screen:
             self.rows.append(Row())
         self.line += 1
         if len(self.rows) > HEIGHT:
-            self._settle(1)
-        if len(row.text) > MAX_TEXT // HEIGHT:  # else there is room for all
+            self._scroll(1)
+        if len(row.text) > MAX_TEXT // HEIGHT:  # lines of at most this length cannot exceed the limit
             size = sum(len(row.text) for row in self.rows)
             while size > MAX_TEXT and self.line > 0:
                 size -= len(self.rows[0].text)
-                self._settle(1)
+                self._scroll(1)
         self.column = None if column == 0 and not self.rows[self.line].text else column
 
-    def _settle(self, count: int) -> None:
-        self.settled += self.rows[:count]
+    def _scroll(self, count: int) -> None:
+        self.scrolled += self.rows[:count]
         del self.rows[:count]
         self.line = max(0, self.line - count)
-        self.is_own = False
+        self.is_full_screen = False
 
     # -- moving ---------------------------------------------------------------------------------------------------
 
     def _at(self) -> int:
-        """The column of the cursor, from 0."""
+        """Return the column of the cursor, from 0."""
         if self.column is None:
             self.column = len(self._row().open()) if self.line < len(self.rows) else 0
         return self.column
@@ -248,20 +247,20 @@ class Screen:
             self.column = None
 
     def _go_absolute(self, line: int, column: int) -> None:
-        """To a place of the screen. Who goes there takes all of it."""
-        if not self.is_own:
-            self._begin_own()
+        """Move the cursor to a position of the screen: only full-screen programs do so."""
+        if not self.is_full_screen:
+            self._begin_full_screen()
         self._go(line, column)
 
-    def _begin_own(self) -> None:
-        """Go on with rows that nothing was written on; what there is stays as it is."""
+    def _begin_full_screen(self) -> None:
+        """Scroll all rows off unchanged, and continue on new ones."""
         for row in self.rows:
             row.close()
         count = len(self.rows)
         while count and self.rows[count - 1].is_empty and self.rows[count - 1].number is None:
             count -= 1
-        self._settle(count)
-        self.rows, self.line, self.column, self.saved, self.is_own = [Row()], 0, None, None, True
+        self._scroll(count)
+        self.rows, self.line, self.column, self.saved, self.is_full_screen = [Row()], 0, None, None, True
 
     # -- sequences ------------------------------------------------------------------------------------------------
 
@@ -280,20 +279,20 @@ class Screen:
             case "c":
                 self._erase_screen(2)
                 self._go(0, 0)
-                self._wear(sgr.PLAIN)
+                self._set_style(sgr.PLAIN)
             case _:
                 pass
 
     def _control(self, sequence: str) -> None:
-        """A control sequence, without the ``ESC [`` before it."""
+        """Execute a control sequence, given without its ``ESC [``."""
         given, letter = sequence[:-1], sequence[-1]
         if letter == "m":
             if not given.strip("0123456789;:"):
-                self._wear(sgr.changed(self.style, given))
+                self._set_style(sgr.changed(self.style, given))
         elif letter in "hl":
-            if given in {"?47", "?1047", "?1049"}:  # another screen, and back
-                self._begin_own()
-                self.is_own = letter == "h"
+            if given in {"?47", "?1047", "?1049"}:  # to the alternate screen (h), and back (l)
+                self._begin_full_screen()
+                self.is_full_screen = letter == "h"
         elif not given.strip("0123456789;"):
             numbers = [int(text or 0) if len(text) <= 5 else 99_999 for text in given.split(";")]
             if letter in "JK":
@@ -330,7 +329,7 @@ class Screen:
             case _:
                 pass
 
-    def _wear(self, style: sgr.Style) -> None:
+    def _set_style(self, style: sgr.Style) -> None:
         self.style = style
         self.colour = sgr.parameters(style)
 
@@ -338,13 +337,13 @@ class Screen:
         if self.saved is not None:
             line, column, style = self.saved
             self._go(line, column)
-            self._wear(style)
+            self._set_style(style)
 
     def _erase_line(self, which: int) -> None:
         if self.line >= len(self.rows):
             return
         row = self.rows[self.line]
-        if which == 0 and self.column is None:  # nothing stands there: how many programs end a coloured word
+        if which == 0 and self.column is None:  # nothing to erase; many programs write it after a coloured word
             row.over = 0
             return
         column, cells = self._at(), row.open()
@@ -360,8 +359,8 @@ class Screen:
         row.dirty = True
 
     def _erase_screen(self, which: int) -> None:
-        if which == 2 and not self.is_own:
-            self._begin_own()
+        if which == 2 and not self.is_full_screen:
+            self._begin_full_screen()
             return
         self._at()
         if which in {0, 1}:
@@ -370,7 +369,7 @@ class Screen:
             row.clear()
 
     def _shift(self, letter: str, number: int) -> None:
-        """Take characters out of the line, blank them, or make room for some."""
+        """Delete (P), blank (X) or insert (@) characters at the cursor."""
         if self.line >= len(self.rows):
             return
         row, column = self.rows[self.line], self._at()
@@ -389,10 +388,10 @@ class Screen:
 
 
 def _lay(cells: list[Cell], column: int, text: str, style: str) -> int:
-    """Write into cells; return the column after it."""
+    """Write text into cells at a column; return the column after it."""
     if column > len(cells):
         cells.extend([_BLANK] * (column - len(cells)))
-    if not _WIDE.search(text):
+    if not _NOT_ASCII.search(text):
         _split(cells, column)
         _split(cells, column + len(text))
         cells[column : column + len(text)] = [(character, style) for character in text]
@@ -401,7 +400,7 @@ def _lay(cells: list[Cell], column: int, text: str, style: str) -> int:
         width = _width(character)
         if character == "\t":
             width = TAB - column % TAB
-            if column < len(cells):  # it moves the cursor, and leaves what stands there
+            if column < len(cells):  # a tab moves the cursor and does not erase
                 column += width
                 continue
         if column > len(cells):
@@ -426,7 +425,7 @@ def _mark(cells: list[Cell], at: int, mark: str) -> None:
 
 
 def _split(cells: list[Cell], at: int) -> None:
-    """Something will begin or end here: a character that covers both sides of the place becomes blanks."""
+    """Make ``at`` a boundary between characters: a wide character across it is replaced by blanks."""
     if at >= len(cells) or cells[at][0]:
         return
     start, end = at, at
@@ -438,7 +437,7 @@ def _split(cells: list[Cell], at: int) -> None:
 
 
 def _width(character: str) -> int:
-    """How many columns a character takes on a terminal."""
+    """Return the width of a character on a terminal, in columns."""
     if character.isascii():
         return 1
     if unicodedata.category(character) in {"Mn", "Me", "Cf"}:

@@ -1,4 +1,4 @@
-"""What SGR sequences (``ESC [ … m``; ECMA-48, 8.3.117) leave in force: a state, not the list of what was written."""
+"""The text style that SGR sequences (``ESC [ … m``; ECMA-48, 8.3.117) set, as a value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ __all__ = ["PLAIN", "Style", "changed", "parameters", "switch"]
 
 
 class Style(NamedTuple):
-    """Colours are kept as the parameters that set them: ``31``, ``38;5;208``, ``38;2;255;0;0``. Empty: the default."""
+    """Attributes and colours.
+
+    A colour is the SGR parameters that set it (``31``, ``38;5;208``, ``38;2;255;0;0``), or empty for the default.
+    """
 
     bold: bool = False
     dim: bool = False
@@ -30,7 +33,7 @@ _FLAGS: Final[dict[int, dict[str, Any]]] = {
     4: {"underline": True},
     7: {"inverse": True},
     9: {"strike": True},
-    21: {"underline": True},  # a double one
+    21: {"underline": True},  # double underline
     22: {"bold": False, "dim": False},
     23: {"italic": False},
     24: {"underline": False},
@@ -40,19 +43,19 @@ _FLAGS: Final[dict[int, dict[str, Any]]] = {
     49: {"bg": ""},
 }
 _ON: Final = {"bold": "1", "dim": "2", "italic": "3", "underline": "4", "inverse": "7", "strike": "9"}
-_COLOURS: Final = {38: "fg", 48: "bg", 58: ""}  # 58 colours the underline, which no face shows
+_COLOURS: Final = {38: "fg", 48: "bg", 58: ""}  # 58 is the colour of the underline, which is not displayed
 
 
 @lru_cache(1024)
 def changed(style: Style, text: str) -> Style:
-    """The style after one sequence.
+    """Return the style after one SGR sequence.
 
     Parameters
     ----------
     style
-        What was in force.
+        The style before it.
     text
-        The parameters, as written between ``ESC [`` and ``m``. What is not known in them is passed over.
+        The parameters between ``ESC [`` and ``m``. Unknown ones are ignored.
     """
     fields = text.split(";")
     at = 0
@@ -63,7 +66,7 @@ def changed(style: Style, text: str) -> Style:
         if code is None:
             continue
         if code in _COLOURS:
-            # 38;5;N and 38;2;R;G;B, or the same with colons, where the number of a colour space may stand before R.
+            # 38;5;N and 38;2;R;G;B, or the same with colons, where the id of a colour space may precede R.
             if len(sub) > 4 and sub[0] == "2":
                 del sub[1]
             colour, used = _colour(code, sub or fields[at : at + 4])
@@ -85,27 +88,27 @@ def changed(style: Style, text: str) -> Style:
 
 @lru_cache(1024)
 def parameters(style: Style) -> str:
-    """The one way to write a style: what `changed` needs to get from `PLAIN` to it. Empty for `PLAIN`."""
+    """Return the SGR parameters that set ``style`` when `PLAIN` is in force; empty for `PLAIN`."""
     on = [code for name, code in _ON.items() if getattr(style, name)]
     return ";".join([*on, *filter(None, (style.fg, style.bg))])
 
 
 def switch(before: str, after: str) -> str:
-    """The sequence between two characters that are written in different styles (as `parameters` gives them)."""
+    """Return the sequence that changes from one style to another, both as `parameters` returns them."""
     if not after:
         return "\x1b[0m"
     return f"\x1b[0;{after}m" if before else f"\x1b[{after}m"
 
 
 def _number(text: str) -> int | None:
-    """A parameter; left out, it is 0."""
+    """Return the value of one parameter: 0 if it is omitted, None if it is not a number."""
     if not text:
         return 0
     return int(text) if len(text) <= 5 and text.isdigit() else None
 
 
 def _colour(code: int, rest: list[str]) -> tuple[str, int]:
-    """The colour that follows 38 or 48, empty if it is none, and how many parameters it took."""
+    """Return the colour that follows 38 or 48 (empty if invalid), and the number of parameters it has."""
     count = {"5": 2, "2": 4}.get(rest[0] if rest else "", 0)
     values = [_number(text) for text in rest[:count]]
     if not count or len(values) < count or any(value is None or value > 255 for value in values):

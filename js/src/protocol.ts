@@ -10,7 +10,7 @@ export const PROTOCOL = 1;
 /** The status of one file or of the whole build. */
 export type BuildStatus = "completed" | "failed" | "in_progress" | "pending" | "unknown";
 
-/** What became of one item. The word that was written is kept beside it, as `status_raw`. */
+/** The status of one item. The word in the file is kept as `status_raw`. */
 export type Status =
   | "blocked"
   | "cancelled"
@@ -22,10 +22,10 @@ export type Status =
   | "skipped"
   | "unknown";
 
-/** Where a time comes from, from the most to the least trustworthy. */
+/** The source of a time, from the most to the least reliable. */
 export type TsSource = "assumed_local" | "assumed_utc" | "file" | "filename" | "mtime";
 
-/** Something about a file that a person should know. One per file and code. */
+/** A problem with a file. There is at most one per file and code. */
 export interface BuildWarning {
   file_path: string;
   code: string;
@@ -41,7 +41,7 @@ export interface ChecklistTask {
 }
 
 /**
- * One checkpoint file. `status` is the life of the checkpoint (created, active, rolled_back), not of the build.
+ * One checkpoint file. `status` is that of the checkpoint (created, active, rolled_back), not of the build.
  *
  * `version` counts the contents seen of this file, from 1.
  */
@@ -57,7 +57,7 @@ export interface Checkpoint {
   metadata: Record<string, unknown>;
 }
 
-/** A part of the product that the build makes. */
+/** A component of the product that is built. */
 export interface Component {
   component_id: string;
   name: string;
@@ -81,7 +81,7 @@ export interface ContextFile {
   size: number | null;
 }
 
-/** How many there are in the whole build, also of what no window shows any more. */
+/** The numbers of items in the whole build, including those that the windows of `State` leave out. */
 export interface Counts {
   components: number;
   features: number;
@@ -92,7 +92,7 @@ export interface Counts {
   warnings: number;
 }
 
-/** Something the product can do; belongs to a component, and may have a checklist. */
+/** A feature of the product. It belongs to a component and may have a checklist. */
 export interface Feature {
   feature_id: string;
   name: string;
@@ -110,7 +110,7 @@ export interface Feature {
   metadata: Record<string, unknown>;
 }
 
-/** A phase of the build plan, as its lock file tells it. */
+/** A phase of the build plan, from its lock file. */
 export interface Phase {
   phase_id: string;
   name: string;
@@ -138,7 +138,7 @@ export interface PhaseStep {
   status: string | null;
 }
 
-/** How far the build is. `percent` is None when nothing is known: never a made-up zero. */
+/** The progress of the build. `percent` is None, not zero, when it is not known. */
 export interface Progress {
   total: number | null;
   completed: number | null;
@@ -160,7 +160,7 @@ export interface Runtime {
   shadow_status: string | null;
 }
 
-/** The build as a whole. `status_source` names the rule and the source that decided `status`. */
+/** The build as a whole. `status_source` names the rule and the file that determined `status`. */
 export interface Session {
   project: string;
   status: BuildStatus;
@@ -172,10 +172,10 @@ export interface Session {
 }
 
 /**
- * The whole present state: what a snapshot carries.
+ * The current state of a build, as a snapshot contains it.
  *
  * Lists are sorted by id; checkpoints by time, then id, the newest 200; warnings by file and code, the first 200.
- * `updated_at` is the time of the newest message folded in.
+ * `updated_at` is the time of the newest message that was folded in.
  */
 export interface State {
   session: Session;
@@ -242,27 +242,27 @@ export interface SessionUpdate extends Session, Numbered {
   type: "session_update";
 }
 
-/** A component, whole. */
+/** A component, complete: it replaces the previous one. */
 export interface ComponentUpdate extends Component, Numbered {
   type: "component_update";
 }
 
-/** A feature, whole. */
+/** A feature, complete: it replaces the previous one. */
 export interface FeatureUpdate extends Feature, Numbered {
   type: "feature_update";
 }
 
-/** A task, whole. */
+/** A task, complete: it replaces the previous one. */
 export interface TaskUpdate extends Task, Numbered {
   type: "task_update";
 }
 
-/** A phase, whole. */
+/** A phase, complete: it replaces the previous one. */
 export interface PhaseUpdate extends Phase, Numbered {
   type: "phase_update";
 }
 
-/** A checkpoint, whole. */
+/** A checkpoint, complete: it replaces the previous one. */
 export interface CheckpointUpdate extends Checkpoint, Numbered {
   type: "checkpoint_update";
 }
@@ -277,7 +277,7 @@ export interface TerminalOutput extends Numbered {
   line: number;
 }
 
-/** How far the build is. */
+/** The progress of the build. */
 export interface BuildProgress extends Progress, Numbered {
   type: "build_progress";
 }
@@ -302,7 +302,7 @@ export interface ErrorMessage extends Numbered {
   file_path: string | null;
 }
 
-/** A warning about a file, or (`cleared`) the end of one. */
+/** A warning about a file. With `cleared`, the warning no longer applies. */
 export interface WarningMessage extends BuildWarning, Numbered {
   type: "warning";
   cleared: boolean;
@@ -313,7 +313,7 @@ export interface RuntimeUpdate extends Runtime, Numbered {
   type: "runtime_update";
 }
 
-/** An item is gone. `kind`: component, feature, task, phase, checkpoint or context. */
+/** An item no longer exists. `kind`: component, feature, task, phase, checkpoint or context. */
 export interface Removed extends Numbered {
   type: "removed";
   kind: string;
@@ -340,7 +340,7 @@ export interface Snapshot extends Common {
   state: State;
 }
 
-/** Messages this client will not get; a snapshot follows at once. */
+/** Messages `from_seq` to `to_seq` are lost for this client; a snapshot follows at once. */
 export interface Gap extends Common {
   type: "gap";
   from_seq: number | null;
@@ -348,7 +348,7 @@ export interface Gap extends Common {
   reason: string;
 }
 
-/** Sent in silence, with the newest `seq`. */
+/** Sent when nothing else was sent for a while, with the newest `seq`. */
 export interface Heartbeat extends Common {
   type: "heartbeat";
   seq: number;
