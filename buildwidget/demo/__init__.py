@@ -1,6 +1,6 @@
-"""A simulated build that writes the files of a real one: for a first look, for trying things out, for tests.
+"""A simulated build that writes the files of a real one, for demonstrations and tests.
 
-`ensure_demo` gives a project to watch. ``buildwidget demo`` on the command line plays a whole build.
+`ensure_demo` returns a project to watch. ``buildwidget demo`` on the command line plays a whole build.
 """
 
 from __future__ import annotations
@@ -28,23 +28,27 @@ __all__ = [
     "write_instant",
 ]
 
-_runners: list[DemoRunner] = []  # those of `ensure_demo(live=True)`, kept while the process lives
+_runners: list[DemoRunner] = []  # those of `ensure_demo(live=True)`, for the lifetime of the process
 
 
 def ensure_demo(
     scenario: Scenario | str = Scenario.SUCCESS, *, seed: int = 0, live: bool = False, speed: float = 1.0
 ) -> Path:
-    """A project with a build to look at.
+    """Return a project with a build in it.
 
-    The project that the environment variable ``BUILDWIDGET_PROJECT`` names, if it is set (``buildwidget demo --lab``
-    sets it); else a demo in a new temporary folder, which goes with this process.
+    This is the folder that the environment variable ``BUILDWIDGET_PROJECT`` names, if it is set (``buildwidget demo
+    --lab`` sets it); otherwise a demo in a new temporary folder, which is deleted when the process ends.
 
     Parameters
     ----------
-    scenario, seed
-        Which demo: ``success``, ``failure``, ``stall``, ``rollback`` or ``growth``.
+    scenario
+        ``success``, ``failure``, ``stall``, ``rollback`` or ``growth``.
+    seed
+        The seed of the random numbers.
     live
-        False: a build that has just ended. True: one that begins now and is written in a thread at ``speed``.
+        False: a build that has just ended. True: one that begins now and is written by a thread.
+    speed
+        The speed of a live build, see `DemoRunner`.
 
     Returns
     -------

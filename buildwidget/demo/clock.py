@@ -1,4 +1,4 @@
-"""The one clock of the demo: whatever it writes, dates or shows, it takes from here."""
+"""The clock of the demo: every time and duration in its files and its log is computed here."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ __all__ = ["Clock", "in_minutes", "in_words"]
 
 
 class Clock:
-    """Turns minutes of the simulated build into the times and durations that its files hold.
+    """Converts simulated minutes to the times and durations in the files of the demo.
 
-    A build that is played fast must not say that something took 35 minutes which its own times put nine seconds apart.
-    So durations, estimates and words go through the same clock as times do.
+    When a build is played fast, its durations and estimates are scaled like its times, so that they agree.
 
     Parameters
     ----------
@@ -27,30 +26,30 @@ class Clock:
         self._start = start
 
     def now(self) -> datetime:
-        """The present time."""
+        """Return the current time of the simulation."""
         return self.at(self.minute)
 
     def at(self, minute: float) -> datetime:
-        """The time of a minute of the simulated build."""
+        """Return the time of a simulated minute."""
         return self._start + timedelta(seconds=minute * 60 * self.pace)
 
     def delay(self, seconds: float) -> None:
-        """Put all times to come so much later: the build could not be written as fast as it was meant to be."""
+        """Shift all further times by ``seconds``, when the build could not be written as fast as planned."""
         self._start += timedelta(seconds=seconds)
 
     def span(self, minutes: float) -> timedelta:
-        """How long so many simulated minutes take."""
+        """Return the duration of a number of simulated minutes."""
         return timedelta(seconds=minutes * 60 * self.pace)
 
 
 def in_minutes(span: timedelta) -> float:
-    """A duration as files hold it: in minutes, to the millisecond, a whole number where it is one."""
+    """Return a duration as the files hold it: in minutes, rounded to 0.6 ms, as an int if it is whole."""
     minutes = round(span.total_seconds() / 60, 5)
     return int(minutes) if minutes.is_integer() else minutes
 
 
 def in_words(span: timedelta) -> str:
-    """A duration as a person reads it."""
+    """Format a duration for the log: ``12 min``, ``34 s``, ``5.6 s``."""
     seconds = span.total_seconds()
     if seconds >= 90:
         return f"{seconds / 60:.0f} min"

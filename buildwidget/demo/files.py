@@ -1,8 +1,8 @@
-"""The present state of the simulated build in each of the files that follow it.
+"""The current state of the simulated build, as each of the files that a real build writes.
 
-The writers of such a project do not agree with one another, and neither do these: build checkpoints hold local times
-without a zone, lock files UTC with ``Z``; the orchestrator writes camelCase, the command line snake_case; each has its
-own words for a status. The shapes are those that `buildwidget.formats` reads.
+As in real projects, the files differ in their conventions: build checkpoints hold local times without a zone, lock
+files UTC with ``Z``; the orchestrator writes camelCase, the command line snake_case; each has its own status words.
+`buildwidget.formats` describes and reads all of them.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ STEPS: Final = (
     (6, "verification", "Verification gate"),
     (7, "finalize", "Final commit & summary"),
 )
-REGISTRY_WORDS: Final = {"pending": "planned", "completed": "complete"}  # the others are the same in features.json
+REGISTRY_WORDS: Final = {"pending": "planned", "completed": "complete"}  # features.json has the same words otherwise
 TASK_WORDS: Final = {"error": "failed"}
 
 
 def local(at: datetime | None) -> str | None:
-    """Local time without a zone, as the checkpoint writer has it."""
+    """Format a time as local time without a zone, as checkpoints hold it."""
     return at.astimezone().replace(tzinfo=None).isoformat() if at else None
 
 
 def zulu(at: datetime | None) -> str | None:
-    """UTC to the second with ``Z``, as the phase runner has it."""
+    """Format a time as UTC to the second with ``Z``, as lock files hold it."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
 def micro(at: datetime | None) -> str | None:
-    """UTC to the microsecond with ``Z``, as the feature registry has it."""
+    """Format a time as UTC to the microsecond with ``Z``, as the feature registry holds it."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at else None
 
 
 def camel(name: str) -> str:
-    """``start_time`` as ``startTime``."""
+    """Convert ``start_time`` to ``startTime``."""
     head, *rest = name.split("_")
     return head + "".join(part.title() for part in rest)
 
 
 class ProjectFiles:
-    """Makes the files that hold the present state."""
+    """Renders the current state as files."""
 
-    def __init__(self, world: Callable[[], World], clock: Clock, chance: random.Random) -> None:
+    def __init__(self, world: Callable[[], World], clock: Clock, rng: random.Random) -> None:
         self._world = world
         self._clock = clock
-        self._random = chance
+        self._random = rng
         self._ids: dict[str, str] = {}
         self._failures: list[str] = []
         self._started = clock.now()
@@ -71,8 +71,8 @@ class ProjectFiles:
         test = f"tests/test_{slug}.py" if spec.suffix != ".tsx" else f"{spec.folder}/{slug}.test.tsx"
         return [f"{spec.folder}/{slug}{spec.suffix}", test]
 
-    def _known(self, names: tuple[str, ...]) -> list[str]:
-        """Of these ids, those that exist by now."""
+    def _existing(self, names: tuple[str, ...]) -> list[str]:
+        """Return those of the ids that are in the plan so far."""
         world = self._world()
         return [name for name in names if name in world.components or name in world.features]
 
@@ -83,8 +83,10 @@ class ProjectFiles:
             "type": state.spec.type,
             "status": state.status,
             "progress": self._world().component_progress(state.spec.id),
-            "dependencies": self._known(state.spec.dependencies),
-            "files": [p for f in self._world().of(state.spec.id) if f.status == "completed" for p in self._files(f)],
+            "dependencies": self._existing(state.spec.dependencies),
+            "files": [
+                p for f in self._world().features_of(state.spec.id) if f.status == "completed" for p in self._files(f)
+            ],
             "tests_pass": state.tests_pass,
             "start_time": when(state.started),
             "end_time": when(state.ended),
@@ -105,12 +107,12 @@ class ProjectFiles:
                 for i, (name, at) in enumerate(zip(state.spec.tasks, state.done, strict=True), 1)
             ],
             "estimated_time": in_minutes(self._clock.span(state.spec.estimate)),
-            "actual_time": in_minutes(state.took) if state.took is not None else None,
-            "dependencies": self._known(state.spec.dependencies),
+            "actual_time": in_minutes(state.duration) if state.duration is not None else None,
+            "dependencies": self._existing(state.spec.dependencies),
             "error": state.error,
         }
 
-    # -- everything that follows the work -------------------------------------------------------------------------
+    # -- the files that change with every task --------------------------------------------------------------------
 
     def _state(self, *, every: bool = False) -> Iterator[Write]:
         yield from self._locks(every=every)
@@ -118,7 +120,7 @@ class ProjectFiles:
         yield self._orchestration()
 
     def _registry(self) -> Write:
-        """H: ``features.json``."""
+        """Return ``features.json``."""
         world = self._world()
         rows: list[dict[str, Any]] = []
         for state in world.features.values():
@@ -154,16 +156,16 @@ class ProjectFiles:
         })  # fmt: skip
 
     def _orchestration(self) -> Write:
-        """C: ``state/orchestration_state.json``, one task for each feature."""
+        """Return ``state/orchestration_state.json``, with one task for each feature."""
         world = self._world()
         name = {key: f"{key.replace('.', '_').replace('-', '_')}_task_{i}" for i, key in enumerate(world.features, 1)}
         tasks: dict[str, Any] = {}
         for key, state in world.features.items():
-            before = self._known(state.spec.dependencies)
-            if not before:  # the first of its component waits for the last ones of the components that it needs
-                for other in self._known(world.components[state.spec.component].spec.dependencies):
-                    before += [f.spec.id for f in world.of(other) if not any(
-                        f.spec.id in later.spec.dependencies for later in world.of(other))]  # fmt: skip
+            before = self._existing(state.spec.dependencies)
+            if not before:  # the first feature of a component depends on the last ones of the component's dependencies
+                for other in self._existing(world.components[state.spec.component].spec.dependencies):
+                    before += [f.spec.id for f in world.features_of(other) if not any(
+                        f.spec.id in later.spec.dependencies for later in world.features_of(other))]  # fmt: skip
             status = TASK_WORDS.get(state.status, state.status)
             if status == "pending" and all(world.features[other].status == "completed" for other in before):
                 status = "ready"
@@ -203,7 +205,7 @@ class ProjectFiles:
             "metadata": {"workers": 3},
         })  # fmt: skip
 
-    # -- D, E, G and the rest of H --------------------------------------------------------------------------------
+    # -- locks, plan, workflows and agent pools -------------------------------------------------------------------
 
     def _locks(self, *, every: bool = False) -> Iterator[Write]:
         for phase, status in self._world().phases.items():
@@ -213,7 +215,7 @@ class ProjectFiles:
     def _lock(self, phase: int, status: str) -> Write:
         world = self._world()
         components = [c for c in world.components.values() if c.spec.phase == phase]
-        features = [f for c in components for f in world.of(c.spec.id)]
+        features = [f for c in components for f in world.features_of(c.spec.id)]
         current = next(
             (
                 f"{phase}.{i} — {f.spec.tasks[f.tasks_done]}"
@@ -272,7 +274,7 @@ class ProjectFiles:
         })  # fmt: skip
 
     def _workflow(self, phase: int) -> Write:
-        """D: saved after every item, with the status of one item ago, as upstream does."""
+        """Return the checkpoint of a workflow. It is written after every item and still says ``running`` at the end."""
         world = self._world()
         features = [f for f in world.features.values() if world.components[f.spec.component].spec.phase == phase]
         done = [self._hex(f.spec.id) for f in features if f.status == "completed"]
@@ -290,7 +292,7 @@ class ProjectFiles:
         })  # fmt: skip
 
     def _pool(self, phase: int) -> Write:
-        """E: the agents of a phase, written once at its end."""
+        """Return the checkpoint of a phase's agent pool, which is written once, at the end of the phase."""
         ident = self._hex(f"pool {phase} {self._clock.now()}")
         results: dict[str, Any] = {}
         for component in self._world().components.values():
@@ -317,5 +319,5 @@ class ProjectFiles:
 
 
 def as_json(path: str, data: Any) -> Write:
-    """A JSON file below ``.buildrunner``."""
+    """Return the write of a JSON file below ``.buildrunner``."""
     return Write(f"{ROOT}/{path}", data=data)

@@ -1,9 +1,9 @@
-"""A JupyterLab of its own for the demo, with a notebook whose cells have already run.
+"""A private JupyterLab for the demo, with a notebook whose first cells have already run.
 
-JupyterLab has no way to run a notebook when it opens it. But it attaches to a kernel that runs already for that
-notebook, and rebuilds every widget that lives in it. So the session is started through the server's REST interface,
-the first cells are run through the kernel's own connection, and their outputs are saved in the notebook, which is then
-trusted: whoever opens the page sees the cell live, without a keystroke.
+JupyterLab cannot run a notebook when it opens it. But it attaches to a kernel that is already running for the
+notebook, and restores every widget in that kernel. So the session is started through the server's REST API, the first
+cells are run through a kernel client, and their outputs are saved in the notebook, which is then trusted. Whoever opens
+the page sees a live cell at once.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ __all__ = ["DemoLab", "notebook_source"]
 
 logger = logging.getLogger("buildwidget.demo")
 
-START_LIMIT: Final = 90.0  # seconds a slow machine gets to bring the server up
+START_LIMIT: Final = 90.0  # seconds until the server must answer; a slow machine needs most of them
 CELL_LIMIT: Final = 60.0  # seconds for one cell
-STOP_LIMIT: Final = 10.0  # seconds the server gets to end by itself
+STOP_LIMIT: Final = 10.0  # seconds to wait for the server's end before the next, harder signal
 VIEW: Final = "application/vnd.jupyter.widget-view+json"
 QUIET: Final = {"fetchNews": "false", "checkForUpdates": False}
 
 
 def notebook_source() -> Path:
-    """The notebook ``01-live.ipynb``, in an installed package or in the repository.
+    """Return the path of the notebook ``01-live.ipynb``, in an installed package or in the repository.
 
     Raises
     ------
@@ -52,22 +52,22 @@ def notebook_source() -> Path:
     for place in (here / "01-live.ipynb", here.parent.parent / "notebooks" / "01-live.ipynb"):
         if place.is_file():
             return place
-    raise DemoError("the notebook 01-live.ipynb is missing from this installation.")
+    raise DemoError("the notebook 01-live.ipynb is missing from this installation; install buildwidget again.")
 
 
 class DemoLab:
-    """JupyterLab on a folder, on a free port of this machine, with settings of its own that end with it.
+    """JupyterLab on a folder, on a local port, with temporary settings.
 
     Parameters
     ----------
     folder
-        What it shows.
+        The root folder of the server.
     environment
-        Variables for the server, and so for its kernels, beside the present ones.
+        Additional environment variables of the server and its kernels.
     port
-        0: any free port.
+        The port; 0 chooses a free one.
     stop
-        When it is set, `start` returns early.
+        An event that makes `start` return early when it is set.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class DemoLab:
         stop: threading.Event | None = None,
     ) -> None:
         self.folder = folder.resolve()
-        self.token = secrets.token_urlsafe(16)  # short enough for the address to fit a line of 80
+        self.token = secrets.token_urlsafe(16)  # short enough for the address to fit a line of 80 characters
         self.address = ""
         self._port = port
         self._stop = stop or threading.Event()
@@ -93,7 +93,7 @@ class DemoLab:
         self._own = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
-    # -- life -----------------------------------------------------------------------------------------------------
+    # -- start and stop -------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         try:
@@ -116,7 +116,7 @@ class DemoLab:
         MissingExtraError
             If JupyterLab is not installed.
         DemoError
-            If it does not come up.
+            If it does not start; the text holds the end of its log.
         """
         for library in ("jupyterlab", "ipykernel"):
             if find_spec(library) is None:
@@ -132,7 +132,7 @@ class DemoLab:
             "--LabApp.extension_manager=readonly",
         ]  # fmt: skip
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            command.append("--allow-root")  # in a container there is often no other user
+            command.append("--allow-root")  # containers often have no other user
         with (self._own / "lab.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603
                 command,
@@ -140,7 +140,7 @@ class DemoLab:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us: we end the server in order
+                start_new_session=True,  # Ctrl-C must reach this process only, which then ends the server in order
             )
         self._wait_until_up(self._process)
 
@@ -154,7 +154,7 @@ class DemoLab:
             "IPYTHONDIR": "ipython",
         }
         result = {**os.environ, **{key: str(self._own / name) for key, name in own.items()}, **self._extra}
-        # The kernels must find this very package, also when it runs from a checkout that is not installed.
+        # The kernels must import this package, also when it runs from a checkout that is not installed.
         home = Path(__file__).resolve().parents[2]
         if home.name not in ("site-packages", "dist-packages"):
             result["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
@@ -173,20 +173,20 @@ class DemoLab:
             self._stop.wait(0.1)
         if self._stop.is_set():
             return
-        raise DemoError(f"JupyterLab did not start. Its last words:\n{self._last_words()}")
+        raise DemoError(f"JupyterLab did not start. The end of its log:\n{self._log_tail()}")
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         with contextlib.suppress(OSError):
             return "\n".join((self._own / "lab.log").read_text(errors="replace").splitlines()[-12:])
         return "(none)"
 
     @property
     def running(self) -> bool:
-        """Whether the server is there."""
+        """Whether the server process is running."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """End the server and its kernels, and wait for them. Can be called again."""
+        """End the server and its kernels, and wait for the server's end. Idempotent."""
         process, self._process = self._process, None
         if process is not None:
             if process.poll() is None and self.address:
@@ -197,31 +197,33 @@ class DemoLab:
             shutil.rmtree(self._own, ignore_errors=True)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        for word in (None, signal.SIGTERM, signal.SIGKILL):
-            if word is not None:
-                process.send_signal(word)
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if number is not None:
+                process.send_signal(number)
             try:
                 process.wait(STOP_LIMIT)
                 break
             except subprocess.TimeoutExpired:
-                logger.warning("JupyterLab (process %d) does not end", process.pid)
-        # Kernels are sessions of their own, and end when their server has gone; only a killed one may leave some.
+                logger.warning("JupyterLab (process %d) did not end within %g s", process.pid, STOP_LIMIT)
+        # Kernels run in their own sessions and end with their server; only a killed server may leave processes behind.
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGTERM)
 
     # -- notebooks ------------------------------------------------------------------------------------------------
 
     def url_of(self, notebook: str) -> str:
-        """Where a person opens a notebook of this server."""
+        """Return the address, with the token, that opens a notebook in the browser."""
         return f"{self.address}/lab/tree/{notebook}?token={self.token}"
 
     def run_notebook(self, name: str) -> bool:
-        """Run a notebook in the kernel that a page will find, up to and with the first cell that shows a widget.
+        """Run the cells of a notebook up to and including the first that shows a widget, and save their outputs.
+
+        The page that opens the notebook attaches to the same kernel.
 
         Returns
         -------
         bool
-            Whether a widget is shown. If not, the notebook holds whatever came instead, for a person to see.
+            Whether a widget is shown. If not, the saved outputs show why.
         """
         import nbformat
 
@@ -235,7 +237,7 @@ class DemoLab:
             shown = self._run_cells(notebook, str(session["kernel"]["id"]))
         finally:
             files.write(notebook, path)
-            self._request(f"/api/contents/{name}/trust", "POST")  # else only its plain text would be shown
+            self._request(f"/api/contents/{name}/trust", "POST")  # JupyterLab shows no widgets of untrusted notebooks
         return shown
 
     def _run_cells(self, notebook: Any, kernel: str) -> bool:
@@ -245,25 +247,24 @@ class DemoLab:
         messages: Any = v4  # it has no types
         client: Any = BlockingKernelClient(connection_file=str(self._own / "runtime" / f"kernel-{kernel}.json"))
         client.load_connection_file()
-        client.start_channels(hb=False)  # a kernel that is slow to begin has no heartbeat, but is not dead
+        client.start_channels(hb=False)  # a kernel that is slow to start has no heartbeat yet, but is not dead
         try:
             client.wait_for_ready(timeout=CELL_LIMIT)
             info = client.kernel_info(reply=True, timeout=CELL_LIMIT)["content"]
-            notebook.metadata["language_info"] = info[
-                "language_info"
-            ]  # as JupyterLab would; else the page is 'changed'
+            # JupyterLab sets this as well, and would otherwise show the notebook as changed.
+            notebook.metadata["language_info"] = info["language_info"]
             for cell in notebook.cells:
                 if cell.cell_type != "code":
                     continue
                 outputs: list[Any] = []
 
-                def keep(message: Any, outputs: list[Any] = outputs) -> None:
+                def collect(message: Any, outputs: list[Any] = outputs) -> None:
                     if message["msg_type"] in {"display_data", "execute_result", "stream", "error"}:
                         outputs.append(messages.output_from_msg(message))
 
-                client.session.metadata = {"cellId": cell.get("id")}  # as JupyterLab does: a cell knows itself again
+                client.session.metadata = {"cellId": cell.get("id")}  # identifies the cell, as JupyterLab does
                 reply = client.execute_interactive(
-                    cell.source, store_history=True, allow_stdin=False, timeout=CELL_LIMIT, output_hook=keep
+                    cell.source, store_history=True, allow_stdin=False, timeout=CELL_LIMIT, output_hook=collect
                 )
                 cell.execution_count = reply["content"].get("execution_count")
                 cell.outputs = outputs
@@ -277,13 +278,13 @@ class DemoLab:
         return False
 
     def _request(self, path: str, method: str = "GET", body: object = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 (our own server's address)
+        request = urllib.request.Request(  # noqa: S310 (the address of the server that was started here)
             self.address + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
         )
-        # No proxy: the address is this machine's.
+        # No proxy: the address is local.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=30) as answer:
             text = answer.read()

@@ -1,8 +1,8 @@
-"""The simulated build: a seeded, discrete-event model on a virtual clock.
+"""The simulated build: a discrete-event simulation on a virtual clock, with a seed.
 
-`Simulation` yields `Step` after `Step`: what happens at a minute of the virtual clock, as the file writes that a real
-build would make. It has no clock, no files and no randomness of its own: the same scenario, seed and start give the
-same writes, byte for byte.
+`Simulation` yields steps. A `Step` is what happens at a minute of the virtual clock, as the file writes that a real
+build would make. It uses no system clock, no files and no unseeded random numbers: the same scenario, seed and start
+give the same writes, byte for byte.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .world import ComponentState, FeatureState, Scenario, Step, World, Write
 __all__ = ["Scenario", "Simulation", "Step", "Write"]
 
 WORKERS: Final = 3
-TICK: Final = 1.0  # virtual minutes between two signs of life
-STALL_AT: Final = 0.60
-ROLLBACK_AT: Final = 0.55
-ROLLBACK_TO: Final = 0.40
+TICK: Final = 1.0  # virtual minutes between two updates of the lock files and the progress line
+STALL_AT: Final = 0.60  # share of the work that is done when the build stalls
+ROLLBACK_AT: Final = 0.55  # share of the work that is done when it is rolled back
+ROLLBACK_TO: Final = 0.40  # to the last checkpoint with at most this share
 GROWTH_AT: Final = (0.12, 0.26, 0.42, 0.58)  # shares of the final plan at which the scope grows
 PRIORITY: Final = {"critical": 0, "high": 1, "medium": 2, "low": 3}
-BROKEN: Final = "payments.refunds"
+FAILING_FEATURE: Final = "payments.refunds"
 ERROR_TEXT: Final = (
     'File "services/payments/refunds.py", line 88, in create_refund\n'
     'ForeignKeyViolation: insert into "refunds" violates "refunds_payment_id_fkey": '
@@ -40,7 +40,7 @@ ERROR_TEXT: Final = (
 
 @dataclass
 class _Job:
-    """A worker at work: which task, from when to when."""
+    """A task that a worker is doing, and the minutes of its begin and end."""
 
     feature: str
     task: int
@@ -53,22 +53,25 @@ class Simulation:
 
     Parameters
     ----------
-    scenario, seed
-        What happens, and the seed of all chance in it.
+    scenario
+        The course of events.
+    seed
+        The seed of the random numbers.
     start
         The time of the first write, aware.
     pace
-        Seconds of file time per second of the virtual clock: 1 gives times as of a real build of several hours,
-        a small number the times of a build that is played fast.
+        Seconds of file time per second of the virtual clock: 1 for a build of several hours, less for one that is
+        played fast.
     dry
-        Leave out the writes: only the times and the notes are wanted.
+        Leave out the writes; the steps have only times and notes.
     only_checkpoints
         Leave out all writes but those of build checkpoints.
 
     Notes
     -----
-    A feature takes its estimate times a lognormal factor (median 1, sigma 0.3), cut into its tasks by random shares.
-    Three workers take what is ready: every dependency of the component completed, every dependency of the feature too.
+    A feature takes its estimate times a lognormal factor (median 1, sigma 0.3), divided among its tasks at random.
+    Three workers take the features that are ready: those whose dependencies, and whose component's dependencies, are
+    completed.
     """
 
     def __init__(
@@ -100,12 +103,12 @@ class Simulation:
             },
             phases=dict.fromkeys(PHASES, "pending"),
         )
-        self._whole = float(sum(spec.estimate for spec in (*FEATURES, *AFTERTHOUGHTS)))
+        self._final_work = float(sum(spec.estimate for spec in (*FEATURES, *AFTERTHOUGHTS)))
         self._broken: str | None = None
         self._rolled_back = self.scenario is not Scenario.ROLLBACK
         self._saved: list[tuple[float, World]] = []  # one per checkpoint, in the order of writing
-        self._second_path = False
-        # The texts have a chance of their own, so that a dry run takes the same course.
+        self._is_reversed = False  # after a rollback, the work is done in reverse order of the phases
+        # The texts have a generator of their own, so that a dry run takes the same course.
         self._render = Renderer(lambda: self.world, self.clock, random.Random(f"texts:{seed}"))
 
     # -- time -----------------------------------------------------------------------------------------------------
@@ -117,13 +120,13 @@ class Simulation:
     # -- the run --------------------------------------------------------------------------------------------------
 
     def steps(self) -> Iterator[Step]:
-        """Every step of the build, in order of time. Can be run once."""
+        """Yield every step of the build, in order of time. Can be called once."""
         yield self._step(self._render.begin(), f"{PROJECT}: {len(self.world.features)} features planned")
         self._at(0.4, "assign")
         self._at(TICK, "tick")
         while self._events:
             due, _, kind, what = heapq.heappop(self._events)
-            self.clock.minute = max(self.clock.minute, due)  # a rollback takes time of its own
+            self.clock.minute = max(self.clock.minute, due)  # a rollback has advanced the clock
             if kind == "tick":
                 if self._idle():
                     break
@@ -157,7 +160,7 @@ class Simulation:
         return Step(self.clock.minute, written, note)
 
     def _move(self) -> None:
-        """Let the features under way progress by the time gone within their present task."""
+        """Update the progress of the features in work by the elapsed time of their current task."""
         for job in self._jobs.values():
             state = self.world.features[job.feature]
             part = (
@@ -188,7 +191,7 @@ class Simulation:
             and all(map(completed, world.components[state.spec.component].spec.dependencies))
             and all(map(completed, state.spec.dependencies))
         ]
-        turn = -1 if self._second_path else 1  # after a rollback the same work is taken in another order
+        turn = -1 if self._is_reversed else 1
         found.sort(
             key=lambda state: (
                 state.status != "in_progress",
@@ -232,10 +235,10 @@ class Simulation:
         self._at(minutes, "task", state.spec.id)
 
     def _task_done(self, feature: str) -> Iterator[Step]:
-        if feature not in self._jobs:  # taken back by a rollback
+        if feature not in self._jobs:  # a rollback has ended the job
             return
         state, job = self.world.features[feature], self._jobs[feature]
-        if self.scenario is Scenario.FAILURE and feature == BROKEN and job.task == 2:
+        if self.scenario is Scenario.FAILURE and feature == FAILING_FEATURE and job.task == 2:
             yield from self._task_failed(state)
             return
         state.done[job.task] = self.clock.now()
@@ -256,14 +259,16 @@ class Simulation:
             f"(planned {in_words(self.clock.span(state.spec.estimate))})",
             self._render.work(state, "done"),
         )
-        if all(other.status == "completed" for other in self.world.of(component.spec.id)):
+        if all(other.status == "completed" for other in self.world.features_of(component.spec.id)):
             self._at(self._random.uniform(1.5, 4.0), "verify", component.spec.id)
         self._at(self._random.uniform(0.1, 0.5), "assign")
 
     def _verify(self, name: str) -> Iterator[Step]:
-        """The component's own tests run; one in six finds something to mend first."""
+        """Run the tests of a component. With a probability of one in six they fail once and are run again."""
         component = self.world.components[name]
-        if component.status != "in_progress" or any(other.status != "completed" for other in self.world.of(name)):
+        if component.status != "in_progress" or any(
+            other.status != "completed" for other in self.world.features_of(name)
+        ):
             return
         component.tests = component.tests or self._random.randint(18, 95)
         component.tests_pass = component.tests_pass is False or self._random.random() > 0.17
@@ -288,7 +293,7 @@ class Simulation:
         self._at(self._random.uniform(0.1, 0.5), "assign")
 
     def _milestone(self, phase: str, note: str, writes: Iterable[Write], by: str = "orchestrator") -> Step:
-        """A step that also writes a checkpoint."""
+        """Return a step that also writes a checkpoint."""
         self._move()
         world = copy.deepcopy(self.world) if not self._rolled_back else self.world
         self._saved.append((self.world.share_done(), world))
@@ -322,7 +327,7 @@ class Simulation:
         yield self._step(self._render.work(state, "task"))
 
     def _block(self, failed: str) -> None:
-        """The rest of the failed component, and all that needs it, cannot be built."""
+        """Block the pending features of the failed component and of all components that depend on it."""
         world = self.world
         lost = {failed}
         while more := {
@@ -349,14 +354,14 @@ class Simulation:
         del self._saved[target + 1 :]
         self._jobs.clear()
         self._events.clear()
-        self._second_path = True
+        self._is_reversed = True
         for state in self.world.features.values():
             if state.status != "completed":
-                state.minutes = 0.0  # another way, another duration
+                state.minutes = 0.0  # its duration is drawn again
         self.clock.minute += 0.3
         yield self._step(self._render.rolled_back(), "Rolled back; going on along another path")
         for name, component in self.world.components.items():
-            if component.status == "in_progress" and all(f.status == "completed" for f in self.world.of(name)):
+            if component.status == "in_progress" and all(f.status == "completed" for f in self.world.features_of(name)):
                 self._at(2.0, "verify", name)
         self._at(0.5, "assign")
         self._at(TICK, "tick")
@@ -376,7 +381,7 @@ class Simulation:
 
     def _grow(self) -> Iterator[Step]:
         grown = len(GROWTH_AT) - len(self._waves)
-        if not self._waves or self.world.share_done(self._whole) < GROWTH_AT[grown]:
+        if not self._waves or self.world.share_done(self._final_work) < GROWTH_AT[grown]:
             return
         wave = self._waves.pop(0)
         later = {item for other in self._waves for item in other}
@@ -387,7 +392,7 @@ class Simulation:
             if spec.id in wave or (spec.component in wave and spec.id not in later):
                 self.world.features[spec.id] = FeatureState(spec)
         for name, component in self.world.components.items():
-            if component.status == "completed" and any(f.status == "pending" for f in self.world.of(name)):
+            if component.status == "completed" and any(f.status == "pending" for f in self.world.features_of(name)):
                 component.status, component.ended, component.tests_pass = "in_progress", None, None
             phase = component.spec.phase
             if component.status != "completed" and self.world.phases[phase] == "complete":

@@ -1,4 +1,4 @@
-"""The command ``buildwidget demo``: a simulated build, live in this terminal and, if wanted, in JupyterLab."""
+"""The command ``buildwidget demo``: a simulated build, live in this terminal and optionally in JupyterLab."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["DemoOptions", "play"]
 
 NOTEBOOK: Final = "01-live.ipynb"
 PAUSE: Final = 6.0  # seconds between two rounds of --loop
-STALL_PAUSE: Final = 150.0  # long enough to be called stalled
+STALL_PAUSE: Final = 150.0  # seconds, long enough for the build to count as stalled
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     scenario: Scenario
     folder: Path
@@ -46,12 +46,12 @@ class DemoOptions:
 
 
 def play(options: DemoOptions, console: Console) -> None:
-    """Play the demo until it ends, or until Ctrl-C. Everything it started has ended when it returns.
+    """Play the demo until it ends, or until Ctrl-C. All threads and processes of it have ended on return.
 
     Raises
     ------
     DemoError
-        If it cannot run.
+        If the folder cannot be used or written to.
     """
     prepare(options.folder)
     with Interrupts() as interrupts, ExitStack() as stack:
@@ -73,7 +73,7 @@ def play(options: DemoOptions, console: Console) -> None:
 
 
 def _start_lab(options: DemoOptions, console: Console, stack: ExitStack, interrupts: Interrupts) -> str | None:
-    """A server with the notebook's cells already run; None (and a word why) if it cannot be had."""
+    """Start JupyterLab and run the notebook's first cells; return its URL, or None if it cannot be started."""
     folder = options.folder.resolve()
     try:
         shutil.copyfile(notebook_source(), folder / NOTEBOOK)
@@ -83,7 +83,7 @@ def _start_lab(options: DemoOptions, console: Console, stack: ExitStack, interru
         lab.start()
     except (DemoError, OSError) as error:
         console.print(Text(f"No JupyterLab: {error}", style="yellow"), soft_wrap=True)
-        console.print(Text("Going on in the terminal alone."))
+        console.print(Text("Continuing in the terminal only."))
         return None
     if interrupts.stop.is_set():
         return None
@@ -112,27 +112,30 @@ def _stop_lab(lab: DemoLab, console: Console) -> None:
     try:
         if lab.running:
             console.print(Text("Ending JupyterLab and its kernels …"))
-    finally:  # also when nobody reads what is printed any more
+    finally:  # also when the output is closed and printing fails
         lab.stop()
 
 
 # -- the build --------------------------------------------------------------------------------------------------------
 
 
-class _Director(threading.Thread):
-    """Writes one build, or one after the other, while the main thread shows them."""
+class _Writer(threading.Thread):
+    """Writes one build, or with ``--loop`` one after the other, while the main thread shows them.
+
+    With ``stays``, the end of the build does not set `over`: the view remains until Ctrl-C.
+    """
 
     def __init__(self, options: DemoOptions, stop: threading.Event, *, stays: bool) -> None:
         super().__init__(name="buildwidget-demo", daemon=True)
         self.hint = f"demo '{options.scenario}', seed {options.seed}. Ctrl-C ends it."
-        self.over = threading.Event()
+        self.over = threading.Event()  # the view may end
         self.error: OSError | DemoError | None = None
         self._options = options
         self._stop_asked = stop
         self._stays = stays
 
     def run(self) -> None:
-        """Until the end, or until the stop is asked for."""
+        """Write until the end of the build, or until the stop event is set."""
         try:
             self._rounds()
         except (OSError, DemoError) as error:
@@ -170,31 +173,31 @@ class _Director(threading.Thread):
 def _show(
     options: DemoOptions, console: Console, session: BuildSession, stop: threading.Event, url: str | None
 ) -> None:
-    """The live view, while the director writes."""
+    """Show the live view while the build is written."""
     plain = is_plain(console)
-    # With JupyterLab, or a stall to look at, there is a reason to stay when nothing is written any more.
-    director = _Director(options, stop, stays=url is not None or (options.scenario is Scenario.STALL and not plain))
+    # JupyterLab, or a stalled build, is still worth watching when nothing is written any more.
+    writer = _Writer(options, stop, stays=url is not None or (options.scenario is Scenario.STALL and not plain))
 
     def done(_state: State) -> bool:
-        if not director.over.is_set():
+        if not writer.over.is_set():
             return False
         session.refresh()
         return True
 
     def footer() -> list[str]:
-        return [*([url] if url else []), *([] if director.over.is_set() else [director.hint])]
+        return [*([url] if url else []), *([] if writer.over.is_set() else [writer.hint])]
 
-    director.start()
+    writer.start()
     try:
         show_live(session, console, stop=stop, done=done, footer=footer)
     finally:
-        if not director.over.is_set():
+        if not writer.over.is_set():
             stop.set()
-        director.join()
-    if director.error is not None:
-        reason = getattr(director.error, "strerror", None) or director.error
-        raise DemoError(f"the demo cannot go on writing to {options.folder}: {reason}") from director.error
-    if director.over.is_set():
+        writer.join()
+    if writer.error is not None:
+        reason = getattr(writer.error, "strerror", None) or writer.error
+        raise DemoError(f"the demo cannot go on writing to {options.folder}: {reason}") from writer.error
+    if writer.over.is_set():
         if plain:
             console.print(Text(milestones(None, session.snapshot())[0]), soft_wrap=True)
         console.print(Text(_end_word(options)))

@@ -1,7 +1,7 @@
 """The product that the demo builds: an appointment system for a clinic.
 
-Data only. Twelve components with a real dependency graph, forty features with estimates in minutes and checklists, and
-three more features that only the ``growth`` scenario thinks of.
+Data only: twelve components with their dependency graph, forty features with checklists and estimates in minutes, and
+three more features (`AFTERTHOUGHTS`) that only the ``growth`` scenario adds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PHASES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class ComponentSpec:
-    """A component as planned; ``folder`` and ``suffix`` make the names of its files."""
+    """A planned component. The names of its files are made from ``folder`` and ``suffix``."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ class ComponentSpec:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """A feature as planned. ``tasks`` is its checklist; ``estimate`` is in minutes."""
+    """A planned feature. ``tasks`` is its checklist; ``estimate`` is in minutes."""
 
     id: str
     name: str

@@ -9,7 +9,7 @@ __all__ = ["architecture", "blockers", "command_output", "current_work", "test_r
 
 
 def architecture(world: World) -> str:
-    """``architecture.md``: the parts, and what needs what."""
+    """Return ``architecture.md``: the components and their dependencies."""
     rows = [
         f"| {c.spec.name} | {c.spec.type} | `{c.spec.folder}/` | {', '.join(c.spec.dependencies) or 'nothing'} |"
         for c in world.components.values()
@@ -26,7 +26,7 @@ def architecture(world: World) -> str:
 
 
 def current_work(world: World) -> str:
-    """``current-work.md``: done, under way, to do."""
+    """Return ``current-work.md``: the features by status."""
     by = {word: [f for f in world.features.values() if f.status == word]
           for word in ("completed", "in_progress", "pending", "blocked", "error")}  # fmt: skip
     text = [
@@ -48,7 +48,7 @@ def current_work(world: World) -> str:
 
 
 def blockers(active: list[tuple[str, str, str]]) -> str:
-    """``blockers.md``: what is wrong, its message, and what it holds up."""
+    """Return ``blockers.md``, given name, error message and affected items of each blocker."""
     text = ["# Blockers", "", "## Active Blockers", ""]
     for name, error, affected in active:
         text += [f"### {name}", "", "```", error, "```", "", f"**Affects:** {affected}", ""]
@@ -56,7 +56,7 @@ def blockers(active: list[tuple[str, str, str]]) -> str:
 
 
 def test_run(component: ComponentState) -> list[str]:
-    """The lines that a test run leaves in the log."""
+    """Return the log lines of a test run."""
     failed = 0 if component.tests_pass else max(1, component.tests // 20)
     passed = component.tests - failed
     dots = "." * min(passed, 50) + "F" * failed
@@ -71,13 +71,13 @@ def test_run(component: ComponentState) -> list[str]:
 
 
 def command_output(component: ComponentState, at: str) -> str:
-    """One entry of ``command-outputs.md``, which only ever grows."""
+    """Return one entry of ``command-outputs.md``, a file that is only appended to."""
     verdict = f"{component.tests} passed" if component.tests_pass else "failures, see the log"
     return f"\n## {at} tests of {component.spec.name}\n\n```\n$ run tests {component.spec.folder}\n{verdict}\n```\n"
 
 
 def test_results(world: World) -> str:
-    """``test-results.md``: the newest run of each component."""
+    """Return ``test-results.md``: the newest test run of each component."""
     run = [c for c in world.components.values() if c.tests]
     if not run:
         return "# Test Results\n\n*Not yet run*\n"

@@ -1,4 +1,4 @@
-"""The moments of the simulated build as the writes of a BuildRunner project."""
+"""The events of the simulated build, as the file writes of a BuildRunner project."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["Renderer"]
 
 LOG: Final = f"{ROOT}/logs/build.log"
 PRINTED: Final = re.compile(r"\x1b\[[0-9;]*m")
-PAD: Final = 96  # a line that follows an unfinished progress line is padded so that it covers it
+PAD: Final = 96  # columns; a line is padded to this width to overwrite an unfinished progress line
 
 
 class Renderer(ProjectFiles):
-    """Makes the writes of each moment of a build."""
+    """Returns the file writes of each event of a build."""
 
-    def __init__(self, world: Callable[[], World], clock: Clock, chance: random.Random) -> None:
-        super().__init__(world, clock, chance)
+    def __init__(self, world: Callable[[], World], clock: Clock, rng: random.Random) -> None:
+        super().__init__(world, clock, rng)
         self._partial = False
         self._newest = datetime.min.replace(tzinfo=UTC)
         self._checkpoints: list[dict[str, Any]] = []
         self._outputs = 0
 
-    # -- the moments ----------------------------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------------------------
 
     def begin(self) -> Iterator[Write]:
-        """The plan, before any work."""
+        """Write the plan, before any work."""
         world = self._world()
         yield self._log(f"\x1b[1mBuildRunner\x1b[0m \x1b[36m{PROJECT}\x1b[0m: {len(world.components)} components, "
                         f"{len(world.features)} features, 3 workers")  # fmt: skip
@@ -46,7 +46,7 @@ class Renderer(ProjectFiles):
         yield from self._state()
 
     def tick(self, lead: FeatureState | None) -> Iterator[Write]:
-        """A sign of life: the lock files, and a progress line that returns to its beginning."""
+        """Update the lock files, and the progress line of one feature with a carriage return."""
         yield from self._locks()
         if lead is not None and lead.status == "in_progress" and lead.tasks_done < len(lead.done):
             filled = round(lead.progress / 5)
@@ -56,7 +56,7 @@ class Renderer(ProjectFiles):
             yield Write(LOG, "\r" + self._padded(text), append=True)
 
     def work(self, state: FeatureState, what: str) -> Iterator[Write]:
-        """A feature was started, one of its tasks was finished (``task``), or all of it (``done``)."""
+        """Write that a feature started (``start``), or that a task of it (``task``) or all of it (``done``) is finished."""
         spec = state.spec
         name = f"\x1b[36m{spec.component}\x1b[0m {spec.name}"
         if what == "start":
@@ -65,7 +65,7 @@ class Renderer(ProjectFiles):
             task = spec.tasks[max(0, state.tasks_done - 1)]
             yield self._log(f"{name}: {task} \x1b[2m({state.tasks_done}/{len(state.done)})\x1b[0m")
         else:
-            took = f" in {in_words(state.took)}" if state.took is not None else ""
+            took = f" in {in_words(state.duration)}" if state.duration is not None else ""
             yield self._log(f"{name}: \x1b[32mdone\x1b[0m{took}, commit {self._hex(spec.id + 'c')[:7]}")
             phase = self._world().components[spec.component].spec.phase
             yield self._workflow(phase)
@@ -73,7 +73,7 @@ class Renderer(ProjectFiles):
         yield self._context("current-work", prose.current_work(self._world()))
 
     def tests(self, component: ComponentState) -> Iterator[Write]:
-        """The tests of a component ran."""
+        """Write the results of a component's tests."""
         lines = prose.test_run(component)
         yield self._log(*lines)
         self._outputs += 1
@@ -87,7 +87,7 @@ class Renderer(ProjectFiles):
         yield self._context("test-results", prose.test_results(self._world()))
 
     def phase_done(self, phase: int) -> Iterator[Write]:
-        """All components of a phase are complete."""
+        """Write that all components of a phase are complete."""
         yield self._log(f"\x1b[1;32mPhase {phase} complete\x1b[0m: {PHASES[phase]}")
         yield self._pool(phase)
         yield self._phase_file(min(phase + 1, len(PHASES)))
@@ -95,7 +95,7 @@ class Renderer(ProjectFiles):
         yield from self._state(every=True)
 
     def failed(self, state: FeatureState, *, final: bool) -> Iterator[Write]:
-        """A task failed, for the first time or for good."""
+        """Write that a task failed; with ``final``, it is not tried again."""
         error = (state.error or "").splitlines()
         name = f"\x1b[36m{state.spec.component}\x1b[0m {state.spec.name}"
         if not final:
@@ -114,7 +114,7 @@ class Renderer(ProjectFiles):
         yield from self._state(every=final)
 
     def rollback_decided(self, target: int) -> Iterator[Write]:
-        """Why the build goes back to an earlier checkpoint."""
+        """Write why the build returns to checkpoint number ``target``."""
         name = self._checkpoints[target]["id"]
         yield self._log(
             "\x1b[1;31mload test: 14 of 20,000 slots were booked twice\x1b[0m",
@@ -125,12 +125,12 @@ class Renderer(ProjectFiles):
         )
 
     def checkpoint_status(self, index: int, status: str) -> Iterator[Write]:
-        """An earlier checkpoint, rewritten with another status."""
+        """Rewrite an earlier checkpoint with another status."""
         self._checkpoints[index] = {**self._checkpoints[index], "status": status}
         yield self._checkpoint_file(index)
 
     def rolled_back(self) -> Iterator[Write]:
-        """Every other file after a rollback: as it was then."""
+        """Rewrite all other files after a rollback, in the state of the restored checkpoint."""
         world = self._world()
         at = next((number for number, status in sorted(world.phases.items()) if status != "complete"), len(PHASES))
         yield self._log("\x1b[32mrolled back\x1b[0m; constraint moved into the database, the rest follows from there")
@@ -141,14 +141,14 @@ class Renderer(ProjectFiles):
         yield self._context("blockers", prose.blockers([]))
 
     def grown(self, wave: tuple[str, ...]) -> Iterator[Write]:
-        """The plan has become longer."""
+        """Write that items were added to the plan."""
         yield self._log(f"\x1b[35mscope change\x1b[0m: added {', '.join(wave)}")
         yield self._context("architecture", prose.architecture(self._world()))
         yield self._plan()
         yield from self._state(every=True)
 
     def end(self, failed: bool) -> Iterator[Write]:
-        """The end of the build."""
+        """Write the end of the build."""
         if failed:
             yield self._log("\x1b[1;31mBUILD FAILED\x1b[0m", *(f"  {line}" for line in self._failures))
         else:
@@ -158,10 +158,10 @@ class Renderer(ProjectFiles):
         yield from self._state(every=True)
         yield self._context("current-work", prose.current_work(self._world()))
 
-    # -- A: build checkpoints -------------------------------------------------------------------------------------
+    # -- build checkpoints ----------------------------------------------------------------------------------------
 
     def checkpoint(self, phase: str, note: str, by: str) -> Iterator[Write]:
-        """A new build checkpoint."""
+        """Write a new build checkpoint."""
         world, now = self._world(), max(self._clock.now(), self._newest + timedelta(microseconds=211))
         self._newest = now
         made = now - timedelta(microseconds=self._random.randint(4, 16))
@@ -194,7 +194,7 @@ class Renderer(ProjectFiles):
         data = self._checkpoints[index]
         return as_json(f"checkpoints/{data['id']}.json", data)
 
-    # -- small ----------------------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------------------------
 
     def _context(self, name: str, text: str) -> Write:
         return Write(f"{ROOT}/context/{name}.md", text)
@@ -203,7 +203,7 @@ class Renderer(ProjectFiles):
         return text + " " * max(0, PAD - len(PRINTED.sub("", text)))
 
     def _log(self, *lines: str) -> Write:
-        """Lines of the log; the first covers an unfinished progress line."""
+        """Append lines to the log; the first overwrites an unfinished progress line."""
         stamp = f"\x1b[2m{self._clock.now().astimezone():%H:%M:%S}\x1b[0m "
         text = [stamp + line for line in lines]
         if self._partial:

@@ -1,4 +1,4 @@
-"""Plays a simulated build into a folder: as fast as a build (or faster), or all at once."""
+"""Writes a simulated build into a folder: step by step, at any speed, or all at once."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["SECONDS_PER_MINUTE", "DemoRunner", "prepare", "write_instant"]
 
 logger = logging.getLogger("buildwidget.demo")
 
-SECONDS_PER_MINUTE: Final = 0.25  # of a minute of the virtual clock, at speed 1: about two and a half minutes in all
-MARKER: Final = ".buildwidget-demo"  # says that a folder is ours to empty
-LATE: Final = 0.02  # seconds that a step may come too late before the clock is put back
+SECONDS_PER_MINUTE: Final = 0.25  # real seconds per virtual minute at speed 1: a build takes two and a half minutes
+MARKER: Final = ".buildwidget-demo"  # marks a folder that the demo made and may empty
+LATE: Final = 0.02  # seconds that a step may be late before the clock is delayed
 PAUSE: Final = 0.004  # the longest pause between two chunks of one file, in seconds
 ENDED_AGO: Final = timedelta(minutes=4)
 
 
 def prepare(folder: Path) -> Path:
-    """An empty demo project at ``folder``; what an earlier demo left there is removed.
+    """Make an empty demo project at ``folder``, and remove the build of an earlier demo.
 
     Raises
     ------
     DemoError
-        If the folder holds anything that no demo made, or cannot be written.
+        If the folder holds anything that the demo did not make, or cannot be written.
     """
     build, marker = folder / ROOT, folder / MARKER
     try:
@@ -51,26 +51,28 @@ def prepare(folder: Path) -> Path:
         if build.exists():
             shutil.rmtree(build)
     except OSError as error:
-        raise DemoError(f"cannot make the demo project {folder}: {error.strerror or error}. Use --out.") from error
+        raise DemoError(
+            f"cannot make the demo project {folder}: {error.strerror or error}. Choose another place with --out."
+        ) from error
     return folder
 
 
 class DemoRunner:
-    """Writes a simulated build in its own time.
+    """Writes a simulated build step by step.
 
     Parameters
     ----------
     folder
         The project; its ``.buildrunner`` is written.
     scenario, seed
-        Which build, see `Simulation`.
+        The build, see `Simulation`.
     speed
         1: about two and a half minutes for ``success``; 10: ten times as fast.
     duration
-        The time of the whole build in seconds instead.
+        The time of the whole build in seconds, in place of ``speed``.
     replace
-        Replace files by rename. By default they are opened and written in place, in chunks, as BuildRunner does it:
-        whoever reads meanwhile sees an empty or a cut file.
+        Replace files atomically by rename. By default they are written in place, in chunks, as BuildRunner does: a
+        reader may see an empty or a cut file.
     on_step
         Called after each step, with the step.
     stop
@@ -110,7 +112,7 @@ class DemoRunner:
             wait = began + step.minute * 60 * self.pace - time.monotonic()
             if self._stopped.wait(max(0.0, wait)):
                 return False
-            if wait < -LATE:  # this machine does not keep up: no later time may lag behind the files that hold it
+            if wait < -LATE:  # writing takes too long: delay the clock, so that times in files match those of the files
                 simulation.clock.delay(-wait)
                 began -= wait
             for write in step.writes:
@@ -120,7 +122,7 @@ class DemoRunner:
         return True
 
     def start(self) -> threading.Thread:
-        """`run` in a thread of its own."""
+        """Call `run` in a new thread."""
         thread = threading.Thread(target=self._guarded, name="buildwidget-demo", daemon=True)
         thread.start()
         return thread
@@ -143,7 +145,7 @@ class DemoRunner:
             with path.open("a", encoding="utf-8", newline="") as file:
                 file.write(text)
         elif self.replace:
-            # A name that no reader takes for a checkpoint, in the same folder so that the rename is atomic.
+            # In the same folder, so that the rename is atomic, and with a name that readers ignore.
             beside = path.with_name(f".{path.name}.tmp")
             beside.write_text(text, encoding="utf-8", newline="")
             beside.replace(path)
@@ -151,19 +153,19 @@ class DemoRunner:
             with path.open("w", encoding="utf-8", newline="") as file:
                 self._in_chunks(file.write, file.flush, text)
 
-    def _in_chunks(self, put: Callable[[str], object], flush: Callable[[], None], text: str) -> None:
-        """In a few chunks that reach the disk one by one, with a small pause before each."""
+    def _in_chunks(self, write: Callable[[str], object], flush: Callable[[], None], text: str) -> None:
+        """Write in one to four chunks, each flushed, with a short pause before each."""
         count = self._pauses.randint(1, 4)
         size = len(text) // count + 1
         for at in range(0, len(text), size):
             if self._pause > 0:
                 time.sleep(self._pauses.uniform(0, self._pause))
-            put(text[at : at + size])
+            write(text[at : at + size])
             flush()
 
 
 def length(scenario: Scenario | str, seed: int) -> float:
-    """The length of a build in minutes of the virtual clock."""
+    """Return the length of a build in minutes of the virtual clock."""
     start = datetime(2026, 1, 5, 9, tzinfo=UTC)
     return max(step.minute for step in Simulation(scenario, seed, start=start, dry=True).steps())
 
@@ -176,23 +178,23 @@ def write_instant(
     end: datetime | None = None,
     only_checkpoints: bool = False,
 ) -> int:
-    """Write a whole build at once, as it stands at its end, with the times of a build of several hours.
+    """Write the final state of a whole build at once, with the times of a build of several hours.
 
     Parameters
     ----------
     folder
         The project, see `prepare`.
     scenario, seed
-        Which build.
+        The build, see `Simulation`.
     end
-        When the build ended, aware; by default a few minutes ago.
+        The time at which the build ended, aware; by default a few minutes ago.
     only_checkpoints
-        Write the build checkpoints and nothing else, which takes a fraction of the time.
+        Write only the build checkpoints, which takes a fraction of the time.
 
     Returns
     -------
     int
-        The number of files.
+        The number of files written.
     """
     finish = end or datetime.now(UTC) - ENDED_AGO
     start = finish - timedelta(minutes=length(scenario, seed))

@@ -1,4 +1,4 @@
-"""What the simulated build knows: its parts, and the writes and steps that it makes of them. Data only."""
+"""The state of the simulated build, and its steps and file writes. Data only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ComponentState", "FeatureState", "Scenario", "Step", "World", "Write
 
 
 class Scenario(StrEnum):
-    """What happens to the build."""
+    """The course of a simulated build."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -26,10 +26,9 @@ class Scenario(StrEnum):
 
 @dataclass(frozen=True)
 class Write:
-    """One write: the whole new content of a file, or (``append``) what is added at its end.
+    """One write: the whole new content of a file, or with ``append`` the text that is added at its end.
 
-    A JSON file is kept as its data and becomes text when somebody asks: the instant demo needs only the last text of
-    each file.
+    The content of a JSON file is encoded on demand: `write_instant` needs only the last version of each file.
     """
 
     path: str
@@ -39,7 +38,7 @@ class Write:
 
     @property
     def content(self) -> str:
-        """What is written."""
+        """The text to write."""
         if self.data is None:
             return self.text
         # The same text as json.dumps(…, indent=2, ensure_ascii=False), twenty times as fast.
@@ -48,7 +47,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Step:
-    """What happens at ``minute`` of the virtual clock; ``note`` is a milestone in one line, or empty."""
+    """The writes at ``minute`` of the virtual clock; ``note`` describes a milestone in one line, or is empty."""
 
     minute: float
     writes: tuple[Write, ...]
@@ -57,7 +56,11 @@ class Step:
 
 @dataclass
 class FeatureState:
-    """A feature under way. ``done`` holds the time of each finished checklist task, ``minutes`` the work there is."""
+    """The state of a feature.
+
+    ``done`` holds the time at which each task of the checklist was finished, or None; ``minutes`` is the work that the
+    feature really takes, in virtual minutes (0: not drawn yet).
+    """
 
     spec: FeatureSpec
     status: str = "pending"
@@ -73,19 +76,19 @@ class FeatureState:
         self.done = self.done or [None] * len(self.spec.tasks)
 
     @property
-    def took(self) -> timedelta | None:
-        """The time from its start to its end."""
+    def duration(self) -> timedelta | None:
+        """The time from start to end; None if it has not ended."""
         return self.ended - self.started if self.started and self.ended else None
 
     @property
     def tasks_done(self) -> int:
-        """How many tasks of the checklist are finished."""
+        """The number of finished tasks of the checklist."""
         return sum(at is not None for at in self.done)
 
 
 @dataclass
 class ComponentState:
-    """A component under way."""
+    """The state of a component."""
 
     spec: ComponentSpec
     status: str = "pending"
@@ -98,7 +101,7 @@ class ComponentState:
 
 @dataclass
 class World:
-    """Everything that a rollback takes back."""
+    """The whole state of the build, which a rollback restores."""
 
     components: dict[str, ComponentState]
     features: dict[str, FeatureState]
@@ -106,19 +109,25 @@ class World:
     phase_started: dict[int, datetime] = field(default_factory=dict[int, datetime])
     commits: int = 0
 
-    def of(self, component: str) -> list[FeatureState]:
-        """The features of a component."""
+    def features_of(self, component: str) -> list[FeatureState]:
+        """Return the features of a component."""
         return [state for state in self.features.values() if state.spec.component == component]
 
     def component_progress(self, component: str) -> float:
-        """The mean of its features, 100 only when the component is completed."""
+        """Return the mean progress of a component's features; 100 only if the component is completed."""
         if self.components[component].status == "completed":
             return 100.0
-        mine = self.of(component)
+        mine = self.features_of(component)
         return min(99.0, round(sum(state.progress for state in mine) / len(mine), 1)) if mine else 0.0
 
-    def share_done(self, whole: float | None = None) -> float:
-        """Finished work by estimate, 0 to 1; ``whole``: of that many minutes instead of those planned by now."""
+    def share_done(self, total: float | None = None) -> float:
+        """Return the share of the estimated work that is done, 0 to 1.
+
+        Parameters
+        ----------
+        total
+            The work that counts as all, in minutes; by default that of the current plan.
+        """
         planned = sum(state.spec.estimate for state in self.features.values())
         done = sum(state.spec.estimate * state.progress / 100 for state in self.features.values())
-        return done / (whole or planned)
+        return done / (total or planned)
