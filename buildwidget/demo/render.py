@@ -56,7 +56,7 @@ class Renderer(ProjectFiles):
             yield Write(LOG, "\r" + self._padded(text), append=True)
 
     def work(self, state: FeatureState, what: str) -> Iterator[Write]:
-        """Write that a feature started (``start``), or that a task of it (``task``) or all of it (``done``) is finished."""
+        """Write the progress of a feature: started (``start``), one task finished (``task``), or all (``done``)."""
         spec = state.spec
         name = f"\x1b[36m{spec.component}\x1b[0m {spec.name}"
         if what == "start":
