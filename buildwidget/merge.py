@@ -453,6 +453,7 @@ class Merge:
             status, rule = pg.build_status(
                 (i.status for i in items), percent=percent, phase=phase, own=self._own_word()
             )
+            percent = pg.percentage_said(percent, (i.status for i in items), (status, rule))
             status, rule = _partly_done(status, rule, percent)
             done = sum(i.status is Status.COMPLETED for i in items)
             return len(items), done, percent, status, f"components_and_features:{rule}"

@@ -8,7 +8,8 @@ The formulas, in one place:
   list with nothing else is 100; an empty list is 0.
 - *Overall percentage*: 0.6 of the components' percentage + 0.4 of the features'; one alone if the other is absent; if
   both are absent, tasks done / (tasks total - tasks skipped); None, never 0, when nothing is known.
-- *Status*: `build_status`.
+- *Status*: `build_status`. Where a file's own word completes it although words that nobody knows are left, the items
+  with such words are left out of the percentage: `percentage_said`.
 - *Silence*: `silent_after`, the same in TypeScript (``js/src/derive.ts``).
 """
 
@@ -35,6 +36,7 @@ __all__ = [
     "item_stats",
     "map_status",
     "overall_percentage",
+    "percentage_said",
     "phase_status",
     "rounded",
     "silent_after",
@@ -274,6 +276,20 @@ def build_status(
     if percent is None and not seen - {Status.UNKNOWN}:
         return BuildStatus.UNKNOWN, "nothing known"
     return BuildStatus.PENDING, "nothing begun"
+
+
+def percentage_said(
+    percent: float | None, statuses: Iterable[Status], verdict: tuple[BuildStatus, str]
+) -> float | None:
+    """The percentage that goes with a verdict of `build_status`.
+
+    Where the file's own word completes it, items with a word that nobody knows do not count: nothing says how far they
+    are. What counts is then all completed, skipped or cancelled, which is 100; nothing that counts is None, unknown.
+    Every other verdict keeps the percentage.
+    """
+    if verdict != (BuildStatus.COMPLETED, "own word"):
+        return percent
+    return 100.0 if any(status in _SETTLED for status in statuses) else None
 
 
 def silent_after(gaps: Sequence[float], second: float = 1.0) -> float:

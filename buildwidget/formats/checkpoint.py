@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..model import Checkpoint
-from ..progress import build_status, overall_percentage, rounded
+from ..progress import build_status, overall_percentage, percentage_said, rounded
 from . import items
 from .record import Record, Shape, Tally
 from .values import Reader, as_dict
@@ -60,6 +60,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
     statuses = [item.status for item in (*components, *features)]
     word, _ = reader.status(None if life is None or life.strip().lower() in _LIFE else life)
     status, rule = build_status(statuses, percent=percent, phase=phase, errors=bool(error), own=word)
+    percent = percentage_said(percent, statuses, (status, rule))
     started, ended = items.span(
         status, (item.started_at for item in components), (item.ended_at for item in components)
     )

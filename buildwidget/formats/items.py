@@ -126,7 +126,7 @@ def _component(reader: Reader, key: str | None, entry: dict[str, Any]) -> Compon
         progress=rounded(item_percentage(status, reader.progress(pop("progress", None)))),
         files=reader.texts(pop("files", None), "files"),
         dependencies=reader.texts(pop("dependencies", None), "dependencies"),
-        tests_pass=reader.truth(take(entry, "tests_pass", "testsPass"), "tests_pass"),
+        tests_pass=reader.verdict(take(entry, "tests_pass", "testsPass"), "tests_pass"),
         started_at=reader.time(take(entry, *_STARTED), "start_time"),
         ended_at=reader.time(
             take(entry, "ended_at", "endedAt", "end_time", "endTime", "completed_at", "completedAt"), "end_time"

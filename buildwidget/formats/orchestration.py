@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..model import Status, Task
-from ..progress import build_status, rounded, task_percentage
+from ..progress import build_status, percentage_said, rounded, task_percentage
 from . import items
 from .record import Record, Shape, Tally
 from .values import Reader, as_dict
@@ -27,13 +27,15 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
         tasks, tally = _batches(data, reader)
     phase = reader.text(data.get("phase"), "phase")
     percent = task_percentage(tally.total, tally.completed, tally.skipped) if tally else None
+    statuses = _statuses(tasks, tally)
     status, rule = build_status(
-        _statuses(tasks, tally),
+        statuses,
         percent=percent,
         phase=phase,
         errors=bool(data.get("error") or data.get("errors")),
         own=reader.status(data.get("status"))[0],
     )
+    percent = percentage_said(percent, statuses, (status, rule))
     started, ended = items.span(status, (item.started_at for item in tasks), (item.completed_at for item in tasks))
     return Record(
         path=reader.path,

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..model import Phase, Status, TsSource
-from ..progress import build_status, calculate_completion_percentage, rounded, task_percentage
+from ..progress import (
+    build_status,
+    calculate_completion_percentage,
+    percentage_said,
+    rounded,
+    task_percentage,
+)
 from . import items
 from .record import Record, Shape, Tally
 from .values import Reader, is_list
@@ -28,12 +34,14 @@ def read_features(data: dict[str, Any], reader: Reader) -> Record:
     reader.at()
     percent = calculate_completion_percentage(features) if features else None
     own, _ = reader.status(data.get("status"))
+    statuses = [item.status for item in features]
     status, rule = build_status(
-        [item.status for item in features],
+        statuses,
         percent=percent,
         errors=bool(data.get("error") or data.get("errors")),
         own=own,
     )
+    percent = percentage_said(percent, statuses, (status, rule))
     return Record(
         path=reader.path,
         shape=Shape.FEATURES,
@@ -89,6 +97,7 @@ def read_plan(data: dict[str, Any], reader: Reader) -> Record:
         errors=bool(data.get("error") or data.get("errors")),
         own=reader.status(data.get("status"))[0],
     )
+    percent = percentage_said(percent, () if partial else statuses, (status, rule))
     return Record(
         path=reader.path,
         shape=Shape.PLAN,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from ..model import FIRST_TIME, LAST_TIME, Status, TsSource
 from ..reading.decode import is_dict
-from ..words import is_known, map_status
+from ..words import is_known, map_status, plain_word
 from .record import UNKNOWN_WORD, ItemWarning
 
 if TYPE_CHECKING:
@@ -64,6 +64,32 @@ _TRUTH: Final = {  # what a status word says where true or false was expected
     Status.NOT_STARTED: False,
     Status.IN_PROGRESS: False,
 }
+
+
+# What a word says of tests. What only runs, waits or is over has neither passed nor failed.
+_PASSING: Final = frozenset(
+    [
+        "true",
+        "yes",
+        "1",
+        "green",
+        "ok",
+        "okay",
+        "pass",
+        "passed",
+        "passing",
+        "passes",
+        "all_pass",
+        "all_passed",
+        "all_passing",
+        "success",
+        "successful",
+        "succeeded",
+        "verified",
+    ]
+)
+_FAILING: Final = frozenset(("false", "no", "0", "red", "not_passing", "not_passed"))
+_MARKS: Final = {**dict.fromkeys("✅✔✓☑", True), **dict.fromkeys("❌✗✘✖❎", False)}
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
@@ -407,6 +433,27 @@ class Reader:
             if said is not None:
                 return said
         self.odd(field, value, "true or false")
+        return None
+
+    def verdict(self, value: object, field: str) -> bool | None:
+        """Whether tests pass: true or False, also as 0 and 1 or as a word; None for tests that did not end.
+
+        A known word that is no verdict (pending, running, skipped) is None; anything else too, with a warning.
+        """
+        if type(value) is not str:
+            return self.truth(value, field)
+        status, plain = map_status(value), plain_word(value)
+        said = {_MARKS[sign] for sign in value if sign in _MARKS}
+        if status is Status.ERROR or plain in _FAILING:
+            said.add(False)
+        elif plain in _PASSING:
+            said.add(True)
+        elif plain:
+            said.clear()  # any other word is no verdict, whatever stands beside it
+        if len(said) == 1 and "?" not in value:  # "passed ❌", "passed?": what is meant is not said
+            return said.pop()
+        if value.strip() and (said or not is_known(value)):
+            self.odd(field, value, "true or false")
         return None
 
     # Times

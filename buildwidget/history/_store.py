@@ -39,7 +39,7 @@ from ..formats.values import (
     utc_of,
 )
 from ..model import BuildStatus, Component, Feature, Phase, Status, Task, TsSource
-from ..progress import build_status, rounded
+from ..progress import build_status, percentage_said, rounded
 from ..reading.files import stamp_of
 from ..words import is_known, map_status
 from . import tables
@@ -773,21 +773,26 @@ class Store:
         phase_texts, life_texts = files.texts("phase"), files.texts("status")
         statuses: list[int] = []
         rules: list[str] = []
+        said: list[float] = []  # percentages that go with the verdict
         for flag, how, phase, life in different.tolist():
             word = life_texts[life] if life >= 0 else None
             own = map_status(word if word is None or word.strip().lower() not in _LIFE else None)
+            held = [Status(name) for at, name in enumerate(STATUSES) if flag >> at & 1]
             status, rule = build_status(
-                [Status(name) for at, name in enumerate(STATUSES) if flag >> at & 1],
+                held,
                 percent=(None, 50.0, 100.0)[how],
                 phase=phase_texts[phase] if phase >= 0 else None,
                 own=own,
             )
             statuses.append(_BUILD_STATUS[status])
             rules.append(rule)
+            told = percentage_said(-1.0, held, (status, rule))
+            said.append(math.nan if told is None else told)
         status = np.array(statuses, dtype=np.int8)[places]
         files.fill("build_status", rows, status)
         files.fill_texts("status_source", rows, rules, places)
-        files.fill("percent", rows, _rounded(percent))
+        by_word = np.array(said)[places]
+        files.fill("percent", rows, _rounded(np.where(by_word == -1, percent, by_word)))
         files.fill("started_at", rows, started)
         over = (status == _BUILD_STATUS[BuildStatus.COMPLETED]) | (status == _BUILD_STATUS[BuildStatus.FAILED])
         files.fill("ended_at", rows, np.where(over, ended, NONE))
