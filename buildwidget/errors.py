@@ -14,6 +14,7 @@ __all__ = [
     "BadRequestError",
     "BuildEndedError",
     "BuildwidgetError",
+    "CertificateError",
     "CheckpointError",
     "ClientError",
     "ConnectionFailedError",
@@ -144,6 +145,10 @@ class NoSuchSessionError(ClientError):
 
 class ConnectionFailedError(ClientError):
     """The server cannot be reached, or does not speak the protocol of buildwidget."""
+
+
+class CertificateError(ConnectionFailedError):
+    """The server's certificate is not trusted here, or it speaks no TLS. The text says what to do."""
 
 
 class GapError(ClientError):

@@ -203,3 +203,31 @@ def test_the_readme_tells_the_exit_codes_of_the_help() -> None:
         value for name, value in vars(output_module).items() if name in output_module.__all__ and type(value) is int
     }
     assert set(told) == ours
+
+
+COMMAND_NAMES = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_the_help_of_every_command_teaches(name: str) -> None:
+    shown = CliRunner().invoke(app, [name, "--help"], prog_name="buildwidget", env={"COLUMNS": "80"})
+    assert shown.exit_code == 0
+    examples = re.search(r"Examples?:\n((?: {4}.+\n)+)", shown.output)
+    assert examples, shown.output
+    for line in examples[1].splitlines():
+        assert f"buildwidget {name}" in line or "buildwidget --version" in line
+    assert "\n  Exit codes: " in shown.output
+    codes = {int(code) for code in re.findall(r"^ +(\d+)  ", CODES, re.MULTILINE)}
+    said = shown.output.partition("\n  Exit codes: ")[2].partition("\n\n")[0]
+    assert {int(code) for code in re.findall(r"\b\d+\b", said)} <= codes
+
+
+def test_nothing_and_nonsense_are_helped() -> None:
+    alone = CliRunner().invoke(app, [], prog_name="buildwidget")
+    assert "Commands:" in alone.output
+    wrong = CliRunner().invoke(app, ["statsu"], prog_name="buildwidget")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'status'?" in wrong.output
+    option = CliRunner().invoke(app, ["status", "--tokn"], prog_name="buildwidget")
+    assert option.exit_code == 2
+    assert "--token" in option.output

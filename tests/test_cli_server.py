@@ -43,6 +43,17 @@ def server(session):
         yield made
 
 
+@pytest.fixture
+def tls(session, tmp_path):
+    """A server with a certificate of its own; its address, and the certificate."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    with serving(session, tls_cert=certificate, tls_key=key) as made:
+        yield made.url, str(certificate)
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [("completed", 0), ("failed", 1), ("running", 0)], ids=["completed", "failed", "running"]
 )
@@ -298,3 +309,31 @@ def test_a_server_that_is_killed_and_started_again_is_told_of(project, command) 
             process.wait()
             process.stdout.close()
             process.stderr.close()
+
+
+@pytest.mark.parametrize("command", ["tail", "status", "wait", "events", "run --to"])
+@pytest.mark.parametrize("session_is_named", [False, True])
+def test_a_certificate_that_is_not_trusted_is_said(session, tls, command, session_is_named) -> None:
+    """At once: trying again makes no certificate better."""
+    url, _ = tls
+    place = f"{url}/?session=shop" if session_is_named else url
+    done = bw(*command.split(), place, *(["--", "true"] if "run" in command else []))
+    assert done.returncode == (0 if "run" in command else 5)
+    (line,) = done.stderr.splitlines()
+    assert "certificate that is not trusted here: self-signed certificate" in line
+    assert "SSL_CERT_FILE" in line
+
+
+def test_a_certificate_that_is_named_is_trusted(session, tls) -> None:
+    url, certificate = tls
+    for place in (url, f"{url}/?session=shop"):
+        done = bw("status", place, SSL_CERT_FILE=certificate)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "shop" in done.stdout
+
+
+def test_tls_where_there_is_none_is_said(server) -> None:
+    for place in (server.url, f"{server.url}/?session=shop"):
+        done = bw("status", place.replace("http:", "https:"))
+        assert done.returncode == 5
+        assert done.stderr.endswith("speaks no TLS; does its address begin with http://?\n")

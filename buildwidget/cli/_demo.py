@@ -71,6 +71,10 @@ def demo(
       buildwidget demo rollback --lab         one that goes back, also in JupyterLab
       buildwidget demo growth --duration 30   one whose scope grows, in 30 seconds
       buildwidget demo --instant --out shop   all files of a finished build, at once
+
+    \b
+    Exit codes: 0 also after Ctrl-C, 1 it cannot be played there, 2 usage, or the
+    extra "lab" is missing, 74 the disk is full.
     """
     from ..demo.runner import prepare, write_instant
     from ..demo.world import Scenario
@@ -136,6 +140,9 @@ def watch(
       buildwidget watch                    the project in this folder
       buildwidget watch ~/shop             another one; its build may begin later
       buildwidget watch . --until-done && ./deploy.sh
+
+    \b
+    Exit codes: 0 completed, 1 failed (with --until-done), 2 usage, 130 Ctrl-C.
     """
     from ..interrupt import Interrupts
     from ..model import BuildStatus

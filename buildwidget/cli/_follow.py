@@ -47,6 +47,9 @@ def tail(
       buildwidget tail                                  the project in this folder
       buildwidget tail http://127.0.0.1:8000 --types components,errors
       buildwidget tail . --json | jq .type
+
+    \b
+    Exit codes: 0, 2 usage, 5 the server refuses or cannot be reached, 130 Ctrl-C.
     """
     _follow(place, as_json, types, since, follow, token)
 
@@ -66,6 +69,9 @@ def events(
     Examples:
       buildwidget events --json > log.ndjson
       buildwidget events http://127.0.0.1:8000 --since 4100
+
+    \b
+    Exit codes: 0, 2 usage, 5 the server refuses or cannot be reached.
     """
     _follow(place, as_json, types, since or "0", False, token)
 
@@ -85,6 +91,10 @@ def status(
       buildwidget status ~/shop
       buildwidget status http://127.0.0.1:8000 --json | jq .state.progress.percent
       buildwidget status --exit-status || echo "not well"
+
+    \b
+    Exit codes: 0, 2 usage, 3 no build, 5 the server refuses or cannot be reached;
+    with --exit-status also 1 failed, 4 stalled.
     """
     from ..feeds import has_build, stalled
 
@@ -135,6 +145,10 @@ def wait(
     Examples:
       buildwidget wait ~/shop && ./deploy.sh
       buildwidget wait http://127.0.0.1:8000 --timeout 3600
+
+    \b
+    Exit codes: 0 completed, 1 failed, 2 usage, 3 no build, 4 stalled, 5 the server
+    refuses or cannot be reached, 124 --timeout is over, 130 Ctrl-C.
     """
     import time
 

@@ -55,6 +55,9 @@ def run(
     Examples:
       buildwidget run -- make -j2                      serves this folder's build while it runs
       buildwidget run --to http://127.0.0.1:8000 -- pytest
+
+    \b
+    Exit codes: those of the command, as a shell has them; 2 usage.
     """
     from ..errors import MissingExtraError
     from ..feeds import ServerSink, SessionSink

@@ -81,6 +81,10 @@ def serve(
       buildwidget serve                              the project in this folder, at http://127.0.0.1:8000
       buildwidget serve ~/shop ~/blog --port 0       two projects, at any free port
       BUILDWIDGET_TOKEN=... buildwidget serve --host 0.0.0.0 --allow-host builds.example.org
+
+    \b
+    Exit codes: 0 ended by SIGTERM, 2 usage, or the extra "server" is missing, 130
+    Ctrl-C.
     """
     from ..server import ServerOptions, read_token, run, session_ids
 

@@ -14,7 +14,16 @@ __all__ = ["version", "version_option"]
 
 
 def version() -> None:
-    """Print the version."""
+    """Print the version.
+
+    \b
+    Examples:
+      buildwidget version
+      buildwidget --version                the same
+
+    \b
+    Exit codes: 0.
+    """
     echo(f"buildwidget {__version__} (Python {sys.version.split()[0]}, {os.uname().sysname})")
 
 

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Final
 from .._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ..errors import AuthError, ClientError, ConnectionFailedError, GapError, NoSuchSessionError
+    from ..errors import (
+        AuthError,
+        CertificateError,
+        ClientError,
+        ConnectionFailedError,
+        GapError,
+        NoSuchSessionError,
+    )
     from ..events import Gap
     from ._async import Stream, connect
     from ._http import apublish, list_sessions, publish
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthError",
+    "CertificateError",
     "ClientError",
     "ConnectionFailedError",
     "Gap",
@@ -41,6 +49,7 @@ __all__ = [
 
 _HOMES: Final = {
     "AuthError": ".errors",
+    "CertificateError": ".errors",
     "ClientError": ".errors",
     "ConnectionFailedError": ".errors",
     "Gap": ".events",

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from .. import events as ev
-from ..errors import AuthError, ClientError, ConnectionFailedError, NoSuchSessionError
+from ..errors import AuthError, CertificateError, ClientError, ConnectionFailedError, NoSuchSessionError
 from ..model import State
 from ..state import BuildState
 from ._place import Place
@@ -164,7 +164,7 @@ class Core:
         ClientError
             If another try makes no sense.
         """
-        if not self._reconnect or isinstance(error, AuthError | NoSuchSessionError):
+        if not self._reconnect or isinstance(error, AuthError | CertificateError | NoSuchSessionError):
             raise error from None
         self._tries += 1
         return min(self._max_backoff, FIRST_PAUSE * 2 ** min(self._tries, 16))

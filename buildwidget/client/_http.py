@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ..errors import ConnectionFailedError, NoSuchSessionError
+from ..errors import NoSuchSessionError
 from ._place import Place
-from ._refusals import refused
+from ._refusals import refused, unreachable
 
 __all__ = ["apublish", "list_sessions", "publish", "with_session"]
 
@@ -109,6 +109,6 @@ def _ask(place: Place, path: str, body: bytes | None = None) -> dict[str, Any]:
         with error:
             raise refused(place, error.code, error.read(65_536)) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise ConnectionFailedError(f"{place.base} cannot be reached: {reason}") from None
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise unreachable(place, reason) from None
     return cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}

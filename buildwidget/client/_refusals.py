@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from ..errors import AuthError, ClientError, ConnectionFailedError, NoSuchSessionError
+from ..errors import AuthError, CertificateError, ClientError, ConnectionFailedError, NoSuchSessionError
 from ._place import Place
 
-__all__ = ["meaning", "refused"]
+__all__ = ["meaning", "refused", "unreachable"]
 
 
 def refused(place: Place, status: int, body: bytes) -> ClientError:
@@ -49,4 +50,16 @@ def meaning(place: Place, error: BaseException) -> ClientError:
         return ConnectionFailedError(f"{place.base} is no server of ours: {error}")
     if isinstance(error, TimeoutError):
         return ConnectionFailedError(f"{place.base} does not answer")
+    return unreachable(place, error)
+
+
+def unreachable(place: Place, error: object) -> ConnectionFailedError:
+    """An error of the way to the server."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CertificateError(
+            f"{place.base} shows a certificate that is not trusted here: {error.verify_message or error.reason}. "
+            "If it is your own, name its PEM file (or that of its authority) in the variable SSL_CERT_FILE"
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL"}:
+        return CertificateError(f"{place.base} speaks no TLS; does its address begin with http://?")
     return ConnectionFailedError(f"{place.base} cannot be reached: {error}")

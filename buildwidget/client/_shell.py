@@ -72,7 +72,11 @@ class Shell:
         return self._core.newest if self._core else 0
 
     def snapshot(self) -> State:
-        """The present state."""
+        """The present state.
+
+        Of a stream that was opened with ``since``, it holds only what came after that message: the whole state comes
+        with a stream opened without, or when the server can no longer go on from there.
+        """
         return self._known().snapshot()
 
     def _open_core(self, place: Place) -> Core:
