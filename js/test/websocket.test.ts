@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { component, message } from "../src/dev/scenario";
 import { Live } from "../src/live";
-import type { State } from "../src/protocol";
-import { emptyState } from "../src/store";
+import type { Event, State } from "../src/protocol";
+import { emptyState, Store } from "../src/store";
 import { backoff, streamUrl, WebSocketTransport } from "../src/transport/websocket";
 import { FakeSocket } from "./fake-socket";
 
@@ -189,6 +189,77 @@ describe("the stream", () => {
     socket().say({ type: "status", epoch: "E", seq: 8, state: { ...emptyState(), components: [component("api")] } });
     expect(live.store.seq).toBe(8);
     expect(live.store.components.size).toBe(1);
+  });
+
+  it("loses nothing when the present state comes ahead of messages that are on their way", () => {
+    const ids = ["a", "b", "c"];
+    const log: Event[] = [];
+    for (let seq = 2; seq <= 61; seq++) {
+      const id = ids[seq % 3] as string;
+      const output = `line ${seq}`;
+      log.push(
+        seq % 5 === 0
+          ? message("terminal_output", seq, {
+              output,
+              content: output,
+              output_type: "stdout",
+              source: "x",
+              line: seq / 5,
+            })
+          : seq % 7 === 0
+            ? message("removed", seq, { kind: "component", id })
+            : seq % 11 === 0
+              ? message("warning", seq, { file_path: `${id}.json`, code: "c", message: output, cleared: seq % 2 === 0 })
+              : message("component_update", seq, component(id, { progress: seq, status: "in_progress" })),
+      );
+    }
+    /** The state after the messages up to a number. */
+    const stateAt = (seq: number): State => {
+      const store = new Store(emptyState(), "E", 1);
+      for (const event of log) if ((event.seq as number) <= seq) store.apply(event);
+      return store.snapshot();
+    };
+    for (const [at, ahead] of [
+      [2, 61],
+      [5, 30],
+      [20, 21],
+      [33, 60],
+      [40, 40],
+    ] as const) {
+      controller.abort();
+      start();
+      hello();
+      snapshot(1);
+      for (const event of log) {
+        socket().say(event);
+        if (event.seq === at) socket().say({ type: "status", epoch: "E", seq: ahead, state: stateAt(ahead), id: null });
+        // What is shown is never older than what was shown before.
+        expect(live.store.snapshot()).toEqual(
+          stateAt(Math.max(event.seq as number, at <= (event.seq as number) ? ahead : 0)),
+        );
+      }
+      expect(live.store.seq).toBe(61);
+    }
+  });
+
+  it("does not keep a number that is beyond the server's log: what comes next would pass for known", async () => {
+    hello();
+    snapshot(5);
+    socket().say({ type: "status", epoch: "E", seq: 1_000_000, state: emptyState(), id: null });
+    socket().say(update(6));
+    const beat = { type: "heartbeat", seq: 6, timestamp: new Date().toISOString() };
+    socket().say(beat);
+    expect(socket().sent).toEqual([]);
+    socket().say(beat);
+    expect(socket().sent).toEqual([{ type: "request_status" }]);
+    socket().say({ type: "status", epoch: "E", seq: 6, state: { ...emptyState(), components: [component("api")] } });
+    expect(live.store.seq).toBe(6);
+    socket().say(update(7));
+    expect(live.store.components.get("api")?.progress).toBe(7);
+    // From there it goes on after a loss as well.
+    socket().end(1006);
+    await pass(250);
+    expect(query().get("since")).toBe("7");
   });
 
   it("asks for the whole when two heartbeats say that something is missing", () => {

@@ -98,8 +98,8 @@ export class WebSocketTransport {
   #pingAt: number | null = null;
   #pings = 0;
   #askedAt = Number.NEGATIVE_INFINITY;
-  /** The number that an earlier heartbeat told, if we were behind it. */
-  #behind: number | null = null;
+  /** Our number at the last heartbeat, if that told another one. */
+  #differs: number | null = null;
   #heartbeat = 15 * SECOND;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #watchTimer: ReturnType<typeof setTimeout> | undefined;
@@ -153,7 +153,7 @@ export class WebSocketTransport {
     this.#greeted = false;
     this.#awaiting = true;
     this.#pingAt = null;
-    this.#behind = null;
+    this.#differs = null;
     this.#live.setLink({ retryAt: null });
     let socket: Socket;
     try {
@@ -335,7 +335,9 @@ export class WebSocketTransport {
         this.#adopt(message);
         break;
       case "status":
-        if (message.epoch !== store.epoch || message.seq >= store.seq) this.#adopt(message);
+        // It may be ahead of messages that are on their way. They count as known then, and are: the state holds all that a
+        // page shows of them, the newest lines of output too.
+        if (message.epoch !== store.epoch || message.seq >= store.seq || this.#afresh) this.#adopt(message);
         break;
       case "gap":
         this.#awaiting = true;
@@ -397,15 +399,21 @@ export class WebSocketTransport {
     this.#ask();
   }
 
-  /** Heartbeats come when all was sent: to be behind two of them means that something was lost. */
+  /**
+   * Heartbeats come when all was sent: to be behind two of them means that something was lost. To be ahead of two means
+   * that our number is not of this log, and all that comes up to it would pass for known.
+   */
   #compare(seq: number): void {
     const { store } = this.#live;
-    if (!this.#awaiting && seq <= store.seq) {
-      this.#behind = null;
+    if (!this.#awaiting && seq === store.seq) {
+      this.#differs = null;
       return;
     }
-    if (this.#behind === store.seq) this.#ask();
-    this.#behind = store.seq;
+    if (this.#differs === store.seq) {
+      if (seq < store.seq) this.#afresh = true;
+      this.#ask();
+    }
+    this.#differs = store.seq;
   }
 
   #clock(at: unknown): void {
