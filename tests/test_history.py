@@ -713,6 +713,7 @@ def test_nothing_ends_when_a_folder_was_copied(tmp_path, step, cache) -> None:
     for history in histories:
         row = history.sessions.iloc[0]
         assert row.status == live.status.value == "completed"
+        assert row.started_at == live.started_at == at(0)
         assert row.ended_at == live.ended_at == last
         assert row.last_ts == history.present_ts == last
         assert history.transitions.ts.max() == history.checkpoints.ts.max() == last
@@ -847,3 +848,64 @@ def test_checkpoints_outside_the_project_are_not_read(tmp_path, cache) -> None:
     history = read_history(project.root, cache=cache)
     assert history.components.empty
     assert history.warnings.code.tolist() == ["outside"]
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_folders_that_lie_too_deep_are_told_as_in_the_live_view(tmp_path, cache) -> None:
+    project = Project(tmp_path / "shop")
+    write(project, 0, [component("api", 50)])
+    deep = "/".join("abcdefgh")  # the eighth is the last that is read
+    body = {"phase": 1, "status": "active", "updated_at": "2026-03-01T09:00:00Z"}
+    project.write(f"{deep}/locks.json", body)
+    project.write(f"{deep}/i/locks/phase-1/progress.json", body)
+    project.write(f"{deep}/j.json", body)
+    project.write("checkpoints/a/b/c/d/e/f/g/h/progress.json", body)
+    (project.dir / deep / "linked").symlink_to(project.root)
+    age(project.root)
+    with opened(project.root) as session:
+        until(lambda: len(session.snapshot().warnings) == 3)
+        live = sorted((w.file, w.code, w.message) for w in session.snapshot().warnings)
+    assert {code for _, code, _ in live} == {"folder_too_deep"}
+    for _ in range(2):  # cold and warm
+        warnings = read_history(project.root, cache=cache).warnings
+        told = warnings[["file_path", "code", "message"]].itertuples(index=False, name=None)
+        assert sorted(told) == live
+
+
+def test_folders_inside_the_checkpoints_are_read_from_the_cache_too(tmp_path) -> None:
+    project = Project(tmp_path / "shop")
+    write(project, 0, [component("api", 50)])
+    project.write(
+        f"checkpoints/old/checkpoints/{name_of(1)}.json",
+        {"id": name_of(1), "timestamp": stamp(1), "metadata": {"components": [component("api", 60)]}},
+    )
+    age(project.root)
+    cold, warm = (read_history(project.root) for _ in range(2))
+    assert cold.components.progress.tolist() == [50.0, 60.0]
+    same(cold, warm)
+
+
+def test_names_that_are_no_text(tmp_path) -> None:
+    """A project, its files and its logs with bytes in their names that are no UTF-8: told as Python escapes them."""
+    project = Project(Path(os.fsdecode(os.fsencode(tmp_path) + b"/sh\xffop")))
+    write(project, 0, [component("api", 50)])
+    write(project, 60, [component("api", 100, "completed")])
+    project.write("logs/" + os.fsdecode(b"\xfe.log"), "line\n")
+    project.write("checkpoints/" + os.fsdecode(b"\xfd.json"), "{")
+    history = read_history(project.root, cache=False)
+    for name in TABLES:
+        history.frame(name)
+        history.arrow(name)
+    row = history.sessions.iloc[0]
+    assert (row.session_id, row.project, row.path) == ("sh\\xffop", "sh\\xffop", f"{tmp_path}/sh\\xffop")
+    assert (
+        history.terminal.iloc[0].to_dict()["line"] == "line"
+        or history.terminal.astype(str).stack().str.contains("fe").any()
+    )
+    assert history.warnings.file_path.tolist() == [".buildrunner/checkpoints/\\xfd.json"]
+    assert history.diff("first", "last").shape[0] > 0
+    with opened(project.root) as session:
+        assert read_history(session).sessions.path.tolist() == [row.path]
+    (tmp_path / "all").mkdir()
+    project.root.rename(tmp_path / "all" / project.root.name)
+    assert read_history(tmp_path / "all", cache=False).sessions.session_id.tolist() == [row.session_id]

@@ -30,7 +30,7 @@ from ._make import Maker
 from ._parallel import read_in_two
 from ._plan import Plan
 from ._read import read_files, read_quickly
-from ._scan import Root, links_outside, roots_of
+from ._scan import Root, folders_left_out, roots_of
 from ._store import Stamp, Store
 from .export import Exports
 
@@ -97,8 +97,8 @@ def read_history(
     plan = Plan(roots, cache=cache and not git)
     store = plan.store
     for number, root in enumerate(roots):
-        for link in links_outside(root):
-            store.warn(number, as_text(link), "outside", "leads outside the project; nothing in it is read")
+        for folder, code, message in folders_left_out(root):
+            store.warn(number, as_text(folder), code, message)
     with _Bar(plan.total, progress) as told:
         for number, paths in enumerate(plan.paths):
             wanted: Sequence[str] = paths
@@ -114,7 +114,7 @@ def read_history(
 
 def _not_committed(store: Store, root: int, paths: Sequence[str], known: dict[str, bytes]) -> list[str]:
     """The files on disk that are not what was committed last; those that are no longer on disk are noted."""
-    store.gone.update((root, path) for path in known.keys() - set(paths))
+    store.gone.update((root, as_text(path)) for path in known.keys() - set(paths))
     prefix = f"{store.roots[root].path}/"
     wanted: list[str] = []
     for path in paths:
@@ -157,7 +157,7 @@ class _Live:
     def __init__(self, session: BuildSession) -> None:
         if session.root is None:
             raise ValueError("this session watches no folder; what was published is in no file, and has no history")
-        self.roots = [Root(session.session_id, session.root)]
+        self.roots = [Root(as_text(session.session_id), session.root)]
         self._session = session
         self._news: deque[tuple[str, Record | BuildWarning | None, os.stat_result | None]] = deque()
         self._lock = threading.Lock()

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..failures import failures_of
 from ..model import State
-from ..reading.files import open_file
+from ..reading.files import as_text, open_file
 from ..reading.text import decode_part, encoding_of
 from ..terminal import Terminal
 from . import tables
@@ -211,7 +211,7 @@ class Maker:
                 {
                     "session_id": home.session_id,
                     "project": state.session.project or home.session_id,
-                    "path": str(home.path),
+                    "path": as_text(str(home.path)),
                     "status": BUILD_STATUSES.index(state.session.status),
                     "status_source": state.session.status_source or None,
                     "percent": np.nan if percent is None else percent,
@@ -236,7 +236,9 @@ class Maker:
             first = 1
             for path in logs_of(home):
                 lines = _lines_of(home, path)
-                rows += [(home.session_id, first + at, text, kind, path) for at, (text, kind) in enumerate(lines)]
+                rows += [
+                    (home.session_id, first + at, text, kind, as_text(path)) for at, (text, kind) in enumerate(lines)
+                ]
                 first += len(lines)
         kinds = tables.TABLES["terminal"]
         return {name: of(kind, [row[at] for row in rows]) for at, (name, kind) in enumerate(kinds.items())}

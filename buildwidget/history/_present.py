@@ -13,6 +13,7 @@ import numpy as np
 from ..formats import Record, Shape
 from ..merge import Merge
 from ..model import BuildStatus, Checkpoint, Component, Feature, State, Status, TsSource
+from ..reading.files import as_text
 from ..state import fold
 from ._columns import BUILD_STATUSES, NONE, STATUSES
 from ._store import Store
@@ -26,8 +27,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def present_states(store: Store, order: np.ndarray[Any, Any], times: Times) -> list[State]:
     """One state for each root.
 
-    Only the checkpoints that have a say are given to the merge: the newest that is not rolled back, and the newest that
-    holds components, and features. ``order`` sorts the files by root, time and id.
+    Only the checkpoints that have a say are given to the merge: of those that are not rolled back the first, the newest,
+    and the newest that holds components, and features. ``order`` sorts the files by root, time and id.
     """
     files = store.files
     root, shape, life = files.raw("root")[order], files.raw("shape")[order], files.raw("status")[order]
@@ -39,13 +40,13 @@ def present_states(store: Store, order: np.ndarray[Any, Any], times: Times) -> l
     states: list[State] = []
     for number, home in enumerate(store.roots):
         here = standing & (root == number) & newest
-        chosen: set[int] = set()
+        chosen = {int(row) for row in order[np.flatnonzero(here)[:1]]}  # when it began
         for kind in (None, "component", "feature"):
             holding = here if kind is None else here & (store.items[kind].count()[order] > 0)
             rows = np.flatnonzero(holding)
             if len(rows):
                 chosen.add(int(order[rows[-1]]))
-        merge = Merge(home.session_id if home.loose else home.path.name, copied=times.copied[number])
+        merge = Merge(home.session_id if home.loose else as_text(home.path.name), copied=times.copied[number])
         records = [
             (path, record)
             for (of, path), record in store.records.items()

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..formats import shape_of
-from ..reading.files import BASE, MAX_DEPTH, is_inside
+from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, as_text, is_inside
 
-__all__ = ["Root", "files_of", "is_plain_folder", "links_outside", "logs_of", "plain_folders_of", "roots_of"]
+__all__ = ["Root", "files_of", "folders_left_out", "is_plain_folder", "logs_of", "plain_folders_of", "roots_of"]
 
 _FOREIGN: Final = frozenset({".git", "node_modules", "__pycache__", ".venv"})
+
+_OUTSIDE: Final = ("outside", "leads outside the project; nothing in it is read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +62,17 @@ def _roots(path: Path) -> list[Root]:
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}; name a project, or a folder of checkpoint files")
     if (path / BASE).is_dir():
-        return [Root(path.name or "build", path)]
+        return [Root(as_text(path.name) or "build", path)]
     parts = path.parts
     if BASE in parts:
         at = len(parts) - 1 - parts[::-1].index(BASE)
         project = Path(*parts[:at])
-        return [Root(project.name or "build", project, "/".join(parts[at:]))]
+        return [Root(as_text(project.name) or "build", project, "/".join(parts[at:]))]
     projects = sorted(child for child in path.iterdir() if (child / BASE).is_dir())
     if projects:
-        return [Root(child.name, child) for child in projects]
+        return [Root(as_text(child.name), child) for child in projects]
     if any(path.rglob("*.json*")):
-        return [Root(path.name or "build", path, "", loose=True)]
+        return [Root(as_text(path.name) or "build", path, "", loose=True)]
     raise FileNotFoundError(f"there is no build in {path}: neither a folder {BASE} nor JSON files")
 
 
@@ -98,7 +100,7 @@ def is_plain_folder(folder: str) -> bool:
 def files_of(root: Root, *, skip: Collection[str] = ()) -> list[str]:
     """The files to read, relative to the root, with ``/``, sorted. Links are among them: whoever reads them checks.
 
-    The folders to ``skip`` are not entered.
+    Of the folders to ``skip`` only those in them are read.
     """
     found: list[str] = []
     for folder, names in _walk(root, skip):
@@ -137,42 +139,45 @@ def plain_folders_of(root: Root) -> list[str]:
 
 
 def _walk(
-    root: Root, skip: Collection[str] = (), *, outside: list[str] | None = None
+    root: Root, skip: Collection[str] = (), *, left_out: list[tuple[str, str, str]] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
     """Each folder with the names of the files in it. A linked folder is entered as the live view does: see `_leads`."""
     entered: set[str] = set()  # where the links lead that were followed
-    outside = [] if outside is None else outside
+    left_out = [] if left_out is None else left_out
     todo = [(root.below, 0)]
     if not is_inside(os.path.realpath(root.path / root.below), os.path.realpath(root.path)):
-        outside.append(root.below)
+        left_out.append((root.below, *_OUTSIDE))
         todo.clear()
     while todo:
         folder, depth = todo.pop()
-        if folder in skip:
-            continue
         names: list[str] = []
         links: list[str] = []
         try:
             with os.scandir(root.path / folder) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if depth < MAX_DEPTH and entry.name not in _FOREIGN:
-                            todo.append((f"{folder}/{entry.name}" if folder else entry.name, depth + 1))
-                    elif not entry.is_dir():
+                    if not entry.is_dir():
                         names.append(entry.name)
-                    elif depth < MAX_DEPTH and entry.name not in _FOREIGN:
-                        links.append(f"{folder}/{entry.name}" if folder else entry.name)
+                        continue
+                    if entry.name in _FOREIGN:
+                        continue
+                    inner = f"{folder}/{entry.name}" if folder else entry.name
+                    if depth >= MAX_DEPTH:
+                        left_out.append((inner, "folder_too_deep", TOO_DEEP))
+                    elif entry.is_symlink():
+                        links.append(inner)
+                    else:
+                        todo.append((inner, depth + 1))
         except OSError:
             continue
         for link in sorted(links):
             real = os.path.realpath(root.path / link)
             where = _leads(root, real)
             if where == "outside":
-                outside.append(link)
+                left_out.append((link, *_OUTSIDE))
             elif where == "inside" and real not in entered:
                 entered.add(real)
                 todo.append((link, depth + 1))
-        yield folder, names
+        yield folder, [] if folder in skip else names
 
 
 def _leads(root: Root, real: str) -> str:
@@ -183,9 +188,12 @@ def _leads(root: Root, real: str) -> str:
     return "round" if is_inside(real, base) or is_inside(base, real) else "inside"
 
 
-def links_outside(root: Root) -> list[str]:
-    """The linked folders that lead outside the project: nothing in them is read."""
-    found: list[str] = []
-    for _ in _walk(root, plain_folders_of(root), outside=found):
+def folders_left_out(root: Root) -> list[tuple[str, str, str]]:
+    """The folders of which nothing is read, each with the code and the text of its warning, sorted.
+
+    They are linked folders that lead outside the project, and folders that lie too deep, as in the live view.
+    """
+    found: list[tuple[str, str, str]] = []
+    for _ in _walk(root, plain_folders_of(root), left_out=found):
         pass
     return sorted(found)

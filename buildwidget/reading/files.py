@@ -20,6 +20,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAYBE_TORN",
+    "TOO_DEEP",
     "Torn",
     "as_text",
     "describe_kind",
@@ -43,6 +44,8 @@ BASE = ".buildrunner"
 MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
 #: The depth, in folders below `BASE`, down to which files are looked for.
 MAX_DEPTH = 8
+#: Why what lies deeper is left out, as a warning with the code ``folder_too_deep`` says it.
+TOO_DEEP: Final = f"lies more than {MAX_DEPTH} folders below {BASE}; what is in it is left out"
 
 _CONTEXT = f"{BASE}/context"
 _PROC_FD = "/proc/self/fd"

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..reading.files import BASE, MAX_DEPTH, is_inside, is_wanted, stamp_of
+from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, is_inside, is_wanted, stamp_of
 from .folder import (
     LEAVES,
     Difference,
@@ -257,8 +257,7 @@ class Tree:
         if rel in self.folders:
             return rel
         if rel.count("/") > MAX_DEPTH:
-            reason = f"lies more than {MAX_DEPTH} folders below {BASE}; what is in it is left out"
-            self._set_obstacle(rel, Obstacle("folder_too_deep", reason))
+            self._set_obstacle(rel, Obstacle("folder_too_deep", TOO_DEEP))
             return None
         if len(self.folders) >= MAX_FOLDERS:
             self._tell_full(f"{MAX_FOLDERS} folders")

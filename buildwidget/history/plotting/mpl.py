@@ -253,7 +253,7 @@ def _timeline(view: Timeline, pen: _Pen) -> None:
     axes.set_yticks(range(len(names)), names)
     for number, label in enumerate(axes.get_yticklabels()):
         label.set_fontweight("bold" if number in view.heads else "normal")
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     if view.now is not None:

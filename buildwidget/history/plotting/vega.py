@@ -298,7 +298,7 @@ def _timeline(view: Timeline, pen: _Pen) -> LayerChart:
             labelExpr=f"{names}[datum.value]",
             labelFontWeight=_bold_if(heads),
             labelLimit=200,
-            labelPadding=8,
+            labelPadding=12,
         ),
     )
     scale = alt.Scale(
