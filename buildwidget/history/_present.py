@@ -27,8 +27,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def present_states(store: Store, order: np.ndarray[Any, Any], times: Times) -> list[State]:
     """One state for each root.
 
-    Only the checkpoints that have a say are given to the merge: of those that are not rolled back the first, the newest,
-    and the newest that holds components, and features. ``order`` sorts the files by root, time and id.
+    Only the checkpoints that have a say are given to the merge: of those that are not rolled back the first, the
+    newest, and the newest that holds components, and features.
+    ``order`` sorts the files by root, time and id.
     """
     files = store.files
     root, shape, life = files.raw("root")[order], files.raw("shape")[order], files.raw("status")[order]
