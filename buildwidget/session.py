@@ -50,6 +50,7 @@ __all__ = ["BuildSession"]
 logger = logging.getLogger("buildwidget.session")
 
 GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
+RETRY: Final = 0.05  # seconds until a pump that had to give way is looked after
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
 
 
@@ -318,9 +319,12 @@ class BuildSession:
         ]
 
     def _arm_flush(self) -> None:
-        """Without a watcher's thread there is no tick: a timer shows what stays unfinished."""
+        """Have shown what stays unfinished: by a tick, or by a timer where there is no watcher's thread."""
         due = self._terminal.due()
-        if self.root is not None or due is None or self._flusher is not None or self._closed:
+        if due is None or self._flusher is not None or self._closed:
+            return
+        if self.root is not None:
+            self._source.tick_in(due - _now())
             return
 
         def flush() -> None:
@@ -351,6 +355,7 @@ class BuildSession:
     def on_tick(self, callback: Callable[[], None]) -> None:
         """Call back about every 50 ms in the watcher's thread."""
         self._tickers.append(callback)
+        self._source.tick_in(0.0)
 
     def off_tick(self, callback: Callable[[], None]) -> None:
         """End what `on_tick` began."""
@@ -377,6 +382,7 @@ class BuildSession:
         if loop is None:
             self._pump()
             return
+        self._source.tick_in(RETRY)  # whatever becomes of it in the loop, an interrupt included, it is not forgotten
         if self._responsive:
             self._begun.clear()
             if self._post(loop) and self._begun.wait(GRACE):
@@ -411,11 +417,13 @@ class BuildSession:
         else:
             self._post(self._loop)
 
-    def _tick(self) -> None:
+    def _tick(self) -> float | None:
+        """In the watcher's thread: what has waited for its time. Returns in how many seconds there is more to do."""
         due = self._terminal.due()
         if due is not None and due <= _now():
             self.flush_terminal()
-        if self._source.due_in() == 0.0:  # the pump gave way to somebody who held the lock for another reason
+        waits = self._source.due_in() == 0.0  # the pump gave way to somebody who held the lock for another reason
+        if waits:
             if self._loop is None or not self._responsive:
                 self._pump()
             elif not self._probing:
@@ -425,11 +433,16 @@ class BuildSession:
                 callback()
             except Exception:
                 logger.exception("a tick callback failed")
+        if waits or self._tickers:
+            return 0.0
+        due = self._terminal.due()
+        return None if due is None else due - _now()
 
     def _pump(self, patience: float = 0.05) -> None:
         """Work off what is pending. Who holds the lock for longer than ``patience`` is waited for by `_tick`."""
         while self._source.due_in() == 0.0 and not self._closed:
             if not self.lock.acquire(timeout=patience):
+                self._source.tick_in(RETRY)
                 return
             try:
                 self._drain()

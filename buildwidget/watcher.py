@@ -196,15 +196,18 @@ class FileWatcher:
 
     # -- in the source's thread -------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Once, when the first scan is done: what it found was there before."""
+    def _begin(self) -> float | None:
+        """Once, when the first scan is done: what it found was there before. Until then, look again soon."""
         source, host = self._source, self._host
-        if self._baseline or source is None or host is None or not source.ready.is_set():
-            return
+        if self._baseline or source is None or host is None:
+            return None
+        if not source.ready.is_set():
+            return 0.0
         for change in source.take():
             self._known[change.path] = (None, b"")
         self._baseline = True
         host.post(host.started.set)
+        return None
 
     def _settle(self) -> None:
         """Read what changed; tell of what is complete, look again soon at what is not."""

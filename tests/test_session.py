@@ -233,6 +233,54 @@ def test_a_change_is_shown_though_somebody_held_the_lock(project: Project, sessi
     assert session.seq > held
 
 
+def test_a_change_is_shown_though_the_loop_found_the_lock_held(project: Project) -> None:
+    """The loop has no patience: it gives way at once, and must be asked again."""
+
+    async def main() -> None:
+        session = BuildSession(project.root).open(asyncio.get_running_loop())
+        held, free = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with session.lock:
+                held.set()
+                free.wait(10)
+
+        holder = threading.Thread(target=hold)
+        tried: list[int] = []
+        try:
+            async with asyncio.timeout(10):
+                while not session.loaded:
+                    await asyncio.sleep(0.002)
+                take, session._pump = session._pump, lambda *a, **k: (tried.append(1), take(*a, **k))[1]
+                holder.start()
+                await asyncio.to_thread(held.wait)
+                project.checkpoint(components=[component("api", 5)])
+                while not tried:
+                    await asyncio.sleep(0.002)
+                free.set()
+                while progress_of(session) != 5.0:
+                    await asyncio.sleep(0.002)
+        finally:
+            free.set()
+            holder.join(10)
+            session.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("say", ["a program", "a log file"])
+def test_an_unfinished_line_is_shown_in_a_project_where_nothing_else_happens(
+    project: Project, session: BuildSession, say: str
+) -> None:
+    session.open()
+    until(lambda: session.loaded)
+    if say == "a program":
+        session.write_terminal("how far? ")
+    else:
+        (project.root / ".buildrunner" / "build.log").write_text("how far? ")
+    until(lambda: [line.text for line in session.snapshot().terminal.tail] == ["how far? "], 2)
+
+
 def test_an_interrupt_in_the_middle_loses_nothing(project: Project) -> None:
     """Ctrl-C at a random moment of a refresh: the next one has everything."""
     project.checkpoint(components=[component(f"c{n}", n % 100) for n in range(2000)])

@@ -480,6 +480,24 @@ def test_ticks_come_and_failing_callbacks_do_no_harm(project, way, caplog):
         reader.sees(f"{BASE}/b.json", "created")
 
 
+def test_who_wants_no_tick_gets_none_until_it_is_asked_for(project, way):
+    """Hundreds of still projects in one process must not cost a core in ticks for nothing."""
+    ticks: list[str] = []
+    with reading(project, tick=lambda: ticks.append(threading.current_thread().name), **way) as reader:
+        reader.until(lambda: ticks and reader.source.ready.is_set(), "the first tick")
+        for number in range(3):  # the thread lives and works all the time
+            write(project / BASE / f"{number}.json")
+            reader.sees(f"{BASE}/{number}.json", "created")
+        assert len(ticks) == 1
+        reader.source.tick_in(0.0)
+        reader.until(lambda: len(ticks) == 2, "the tick that was asked for")
+        reader.source.tick_in(60.0)
+        reader.source.tick_in(0.01)  # the sooner one counts
+        reader.until(lambda: len(ticks) == 3, "the sooner tick")
+        assert len(set(ticks)) == 1
+        assert ticks[0] != threading.current_thread().name
+
+
 def descriptors() -> set[tuple[str, str]]:
     found = set()
     for fd in os.listdir("/proc/self/fd"):

@@ -31,7 +31,7 @@ class Reader:
         self.ticks = 0
         self._news = threading.Condition()
         self.on_change: Callable[[FileChange], None] | None = None
-        self.source = ChangeSource(root, wake=self._wake, tick=self._tick, **options)
+        self.source = ChangeSource(root, wake=self._wake, **{"tick": self._tick, **options})
 
     def _wake(self) -> None:
         changes = self.source.take()
@@ -42,8 +42,9 @@ class Reader:
             self.changes += changes
             self._news.notify_all()
 
-    def _tick(self) -> None:
+    def _tick(self) -> float:
         self.ticks += 1
+        return 0.0
 
     def until(self, condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
         """Wait until a condition holds."""

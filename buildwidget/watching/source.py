@@ -22,7 +22,7 @@ __all__ = ["ChangeSource", "open_notifier"]
 
 logger = logging.getLogger("buildwidget.watcher")
 
-TICK = 0.045  # seconds between two ticks: under 50 ms with the time a tick takes
+TICK = 0.045  # seconds between two ticks at the least: under 50 ms with the time a tick takes
 IDENTITY_INTERVAL = 0.25
 REOPEN_INTERVAL = 30.0
 SHORTEST_POLL, LONGEST_POLL = 0.05, 0.25
@@ -43,7 +43,8 @@ class ChangeSource:
     wake : callable
         Called in the source's thread when something fell due, for `take`.
     tick : callable, optional
-        Called in the source's thread at least every 50 ms.
+        Called in the source's thread when it starts, and then when it wants to be: it returns in how many seconds,
+        50 ms at the soonest; None: not before `tick_in` says so.
     step_ms, debounce_ms : int
         How long watchfiles waits for quiet, and how long at most. A file that its writer keeps open is reported
         ``debounce_ms`` after it was written to; at once when it is closed or renamed.
@@ -69,7 +70,7 @@ class ChangeSource:
         project_root: str | Path,
         *,
         wake: Callable[[], None],
-        tick: Callable[[], None] | None = None,
+        tick: Callable[[], float | None] | None = None,
         step_ms: int = 1,
         debounce_ms: int = 10,
         poll: bool | None = None,
@@ -90,6 +91,7 @@ class ChangeSource:
         self._scanning_only = poll is True
         self._reopen_at: float | None = None
         self._next_tick = self._next_scan = self._next_identity = 0.0
+        self._tick_lock = threading.Lock()
         self._scan_due = False
         self._doubts: dict[str, float] = {}
         self._misses = 0
@@ -105,6 +107,7 @@ class ChangeSource:
                     return
                 thread.join(5.0)
             self._stopping = False
+            self._next_tick = 0.0
             self._thread = threading.Thread(target=self._run, name="buildwidget-watch", daemon=True)
             # A daemon thread that is inside a C library when the interpreter ends can take the process down with it.
             atexit.register(self.stop)
@@ -135,7 +138,10 @@ class ChangeSource:
         Look at a file that was ``created`` or ``modified``; not at one that was ``deleted``, even when it is there
         again (another change will say so): what is seen then may be gone before the source has known of it.
         """
-        return self._pending.take(self._is_back)
+        taken = self._pending.take(self._is_back)
+        if self._pending.alarm_in() is not None:
+            self._interrupt()  # what it keeps back falls due sooner than the thread may know
+        return taken
 
     def _is_back(self, path: str) -> bool:
         # An obstacle that is gone is no file: it does not come back.
@@ -145,6 +151,19 @@ class ChangeSource:
     def put_back(self, change: FileChange, delay: float) -> None:
         """Have a change due again after ``delay`` seconds, or as soon as the path changes again."""
         self._pending.put_back(change, delay)
+        self._interrupt()
+
+    def tick_in(self, seconds: float) -> None:
+        """Have ``tick`` called in so many seconds, unless it is called sooner. From any thread."""
+        due = time.monotonic() + seconds
+        with self._tick_lock:
+            if due >= self._next_tick:
+                return
+            self._next_tick = due
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Have the thread count anew for how long it may wait."""
         if threading.current_thread() is not self._thread:
             self._notifier.interrupt()
 
@@ -265,15 +284,20 @@ class ChangeSource:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        if self._tick is not None and now >= self._next_tick:
-            self._next_tick = now + TICK
-            self._call(self._tick)
+        if self._tick is None or now < self._next_tick:
+            return
+        with self._tick_lock:
+            self._next_tick = float("inf")
+        wait = self._call(self._tick, failed=TICK)
+        if wait is not None:
+            self.tick_in(max(wait, TICK))
 
-    def _call(self, function: Callable[[], None]) -> None:
+    def _call(self, function: Callable[[], float | None], failed: float | None = None) -> float | None:
         try:
-            function()
+            return function()
         except Exception:
             logger.exception("a callback of the watcher failed")
+            return failed
 
     # -- finding ----------------------------------------------------------------------------------------------
 

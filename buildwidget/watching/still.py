@@ -38,5 +38,8 @@ class StillSource:
         """Never."""
         return None
 
+    def tick_in(self, seconds: float) -> None:
+        """Nobody ticks."""
+
     def put_back(self, change: FileChange, delay: float) -> None:
         """Nothing comes back."""
