@@ -1,5 +1,5 @@
-# The front door. Every target can be run at any time; what is done already is not done again.
-# Choose a Python with PYTHON=…, a browser with CHROMIUM=…, an nginx with NGINX=…
+# Entry points for development. Every target can be run at any time; steps that are up to date are skipped.
+# PYTHON=…, CHROMIUM=… and NGINX=… choose the Python, the browser and the nginx.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test matrix oldest installs lint format bench protocol lock build setup clean distclean
@@ -14,11 +14,11 @@ demo: ## A simulated build, live in JupyterLab and in this terminal (DEMO_ARGS='
 test: ## Every check and every test (PYTEST_ARGS='-k widget')
 	@sh scripts/test.sh
 
-installs: ## What an install takes, and whether it leaves other packages alone (needs the package index)
+installs: ## Check the size of an install, and that it changes no other packages (needs the package index)
 	@sh scripts/setup.sh dev
 	@.venv/bin/python scripts/installs.py
 
-matrix: ## The core of the tests under every other Python that is here (PYTHONS='python3.12 python3.13')
+matrix: ## The tests that need no browser, with every other installed Python (PYTHONS='python3.12 python3.13')
 	@sh scripts/matrix.sh
 
 oldest: ## The server's tests beside the oldest libraries it supports (OLDEST='uvicorn==0.40.0' TESTS=tests/test_server_http.py)
@@ -40,12 +40,12 @@ bench: ## The benchmarks, step by step (BENCH_ARGS goes to them)
 	@sh scripts/setup.sh dev
 	@CHROMIUM=$$(sh scripts/chromium.sh) PLAYWRIGHT_NODEJS_PATH=$$(command -v node) .venv/bin/python -m benchmarks $(BENCH_ARGS)
 
-protocol: ## Write js/src/protocol.ts, guards.ts and words.ts anew from the Python package
+protocol: ## Generate js/src/protocol.ts, guards.ts and words.ts from the Python package
 	@sh scripts/setup.sh dev
 	.venv/bin/python tools/generate_protocol.py
 	.venv/bin/python tools/generate_words.py
 
-lock: ## Write requirements*.lock anew (LOCK_ARGS=--upgrade takes newer versions), complete js/package-lock.json
+lock: ## Update requirements*.lock (LOCK_ARGS=--upgrade takes newer versions), complete js/package-lock.json
 	@sh scripts/setup.sh dev
 	.venv/bin/python scripts/lock.py $(LOCK_ARGS)
 	.venv/bin/python scripts/npm_lock.py
@@ -61,5 +61,5 @@ clean: ## Remove what was built, and caches
 	rm -rf buildwidget/static dist build .logs .pytest_cache .ruff_cache .hypothesis test-results js/coverage
 	find . -name __pycache__ -not -path './.venv/*' -not -path './js/node_modules/*' -prune -exec rm -rf {} +
 
-distclean: clean ## And the environment and the npm packages
+distclean: clean ## Also remove the environment and the npm packages
 	rm -rf .venv js/node_modules

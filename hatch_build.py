@@ -1,13 +1,14 @@
-"""The front end of a package: ``js/`` becomes ``buildwidget/static/``.
+"""Build the front end: ``js/`` into ``buildwidget/static/``.
 
-Two ways in:
+There are two entry points:
 
-- hatchling calls `FrontEndHook` for every wheel, sdist and editable install. It builds what is not current, and fails
-  when the cell's or the page's files are missing after that: a wheel without its face is worse than no wheel.
-- ``python hatch_build.py`` does the same by hand; ``python hatch_build.py packages`` installs the npm packages only.
+- hatchling calls `FrontEndHook` for every wheel, sdist and editable install. It builds the front end unless it is
+  current, and fails if a file of the cell or the page is missing afterwards.
+- ``python hatch_build.py`` does the same on the command line; ``python hatch_build.py packages`` only installs the npm
+  packages.
 
-*Current* means: the stamp in ``static/`` holds the hash of everything that goes into the build, and the built files are
-those the stamp names. An sdist carries sources, built files and stamp, so a wheel made from it needs no node.
+The front end is current if the stamp file in ``static/`` holds the hash of all inputs of the build, and the built files
+have the hashes in it. An sdist contains sources, built files and stamp, so building a wheel from it needs no Node.js.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).resolve().parent
 ASSETS = ("widget.js", "page.js", "page.css", "page.html")
 STAMP = ".build.json"
-# What goes into the build, apart from js/src. Tests and the linter's settings do not.
+# The inputs of the build besides js/src. Tests and the settings of the linter are none.
 INPUTS = ("package.json", "package-lock.json", "tsconfig*.json", "scripts/build.*")
 
 
@@ -41,7 +42,7 @@ class FrontEndHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build when needed, then make sure that the assets are there."""
+        """Build if needed, then check that the assets exist."""
         del version, build_data
         build_assets(Path(self.root))
 
@@ -73,7 +74,7 @@ def build_assets(root: Path, *, force: bool = False) -> bool:
 
 
 def install_packages(root: Path, *, force: bool = False) -> bool:
-    """Install the npm packages of ``js/package-lock.json``, unless they are there. Return whether they were not."""
+    """Install the npm packages of ``js/package-lock.json`` if needed. Return whether they were installed."""
     js = root / "js"
     lock = hashlib.sha256((js / "package-lock.json").read_bytes()).hexdigest()
     key = f"{lock} node {_node_version()}\n"
@@ -89,7 +90,7 @@ def install_packages(root: Path, *, force: bool = False) -> bool:
 
 
 def source_hash(js: Path) -> str:
-    """One hash of every file that goes into the build: its path and its content."""
+    """Return one hash of the paths and contents of all inputs of the build."""
     files = {path for path in (js / "src").rglob("*") if path.is_file() and not path.name.startswith(".")}
     for pattern in INPUTS:
         files.update(path for path in js.glob(pattern) if path.is_file())
@@ -119,7 +120,7 @@ def _require(static: Path, why: str) -> None:
     for asset in (static / name for name in ASSETS):
         if not asset.is_file() or asset.stat().st_size == 0:
             raise FrontEndError(
-                f"buildwidget/static/{asset.name} is missing: {why}. A package without it shows nothing."
+                f"buildwidget/static/{asset.name} is missing: {why}. The package cannot be built without it."
             )
 
 
@@ -135,7 +136,7 @@ def _npm(js: Path, *arguments: str) -> None:
     if npm is None:
         raise FrontEndError(
             "The front end in js/ is newer than buildwidget/static/ (or was never built), and npm is not on the PATH. "
-            "Install Node.js 20 or newer and try again, or take a built package."
+            "Install Node.js 20 or newer and try again, or install a wheel."
         )
     command = " ".join(["npm", *arguments])
     done = subprocess.run(
@@ -159,7 +160,7 @@ def _digest(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write by rename, so that a stamp is never half written."""
+    """Write a file atomically, so that a stamp is never incomplete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text)
@@ -171,7 +172,7 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run as a command: ``packages`` or ``assets`` (the default), each with ``--force``."""
+    """Run the command line: ``packages`` or ``assets`` (the default), each with ``--force``."""
     force = "--force" in arguments
     words = [word for word in arguments if word != "--force"]
     if words not in ([], ["assets"], ["packages"]):

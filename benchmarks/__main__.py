@@ -2,7 +2,7 @@
 
 python -m benchmarks            run all
 python -m benchmarks live       run one, or several by name
-python -m benchmarks --list     say which there are
+python -m benchmarks --list     list the benchmarks
 python -m benchmarks --quick    fewer repetitions, for a first look
 """
 
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-# name → what it measures, and its arguments for a first look
+# name → what it measures, and its arguments for --quick
 ALL = {
     "start": ("import time, time of watch(), idle CPU", ["--quick"]),
     "watch": ("a write → the reader, by each way to watch; what watching costs", ["--writes", "60", "--idle", "4"]),
@@ -37,7 +37,7 @@ ALL = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run the benchmarks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(ALL)}")
-    parser.add_argument("--list", action="store_true", help="only say which there are")
+    parser.add_argument("--list", action="store_true", help="only list the benchmarks")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     args = parser.parse_args()
     if unknown := set(args.names) - set(ALL):
@@ -50,7 +50,7 @@ def main() -> int:
             continue
         print(f"== {name}: {text}", flush=True)
         started = time.monotonic()
-        # each in a process of its own: none inherits what another has imported, opened or left running
+        # Each runs in a process of its own, so that none inherits imports, files or threads of another.
         command = [sys.executable, "-m", f"benchmarks.bench_{name}", *(quick if args.quick else [])]
         if subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode:
             failed.append(name)

@@ -1,4 +1,4 @@
-"""Numbers and tables."""
+"""Statistics and text tables for the benchmarks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` of all values do not exceed."""
+    """Return the quantile of some values: the value that ``share`` (0 to 1) of them do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
 
 
 def summary(values: Sequence[float], digits: int = 1) -> str:
-    """Median, 95th percentile and worst, as text."""
+    """Return median, 95th percentile and maximum as text."""
     if not values:
         return "nothing measured"
     return (
@@ -23,7 +23,7 @@ def summary(values: Sequence[float], digits: int = 1) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text; the first to the left, the others to the right."""
+    """Return a text table with the first column aligned left and the others right."""
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
     lines = [
         "  ".join(
@@ -36,5 +36,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def verdict(value: float, limit: float) -> str:
-    """Whether a target is met."""
+    """Return whether a target is met, as text."""
     return f"{'ok' if value <= limit else 'MISSED'} (target {limit:g})"

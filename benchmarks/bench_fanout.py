@@ -1,4 +1,4 @@
-"""What it costs the server to give one message to many clients.
+"""The server's CPU time for sending one message to many clients.
 
     python -m benchmarks.bench_fanout [--clients 1000] [--rounds 5]
 
@@ -6,11 +6,11 @@ Four servers in one run, each in a process of its own, interleaved over the roun
 process that reads everything) and messages of the same size:
 
 - ``C send(2)``: the floor, `peers/fanout.c`: one send per client and message, and nothing else;
-- ``original``: what a first design does: FastAPI, and ``await websocket.send_json(…)`` for one client after the other;
-- ``buildwidget``: the product: a session, numbering, filters, bounded places in the log, prepared frames;
+- ``original``: FastAPI, and ``await websocket.send_json(…)`` for one client after the other;
+- ``buildwidget``: the product, with numbering, filters, backpressure and prepared frames;
 - ``buildwidget, bursts``: the same with 20 messages in each tick.
 
-The figure is the server's CPU time (user and system) by the messages that the clients got.
+The figure is the server's CPU time (user and system), divided by the number of messages that the clients received.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EVERY_MS = 30  # longer than a tick: nothing is joined
+EVERY_MS = 30  # longer than a tick of the server, so that messages are not batched
 MESSAGES = 40  # in one measurement
 BURST = 20
 
@@ -45,7 +45,7 @@ def cpu() -> float:
 
 
 async def commands(send, ready) -> None:
-    """Read commands, and measure what each costs this process."""
+    """Execute commands from stdin, and print the CPU time of each."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -78,7 +78,7 @@ async def serve_original(clients: int) -> None:
         except WebSocketDisconnect:
             sockets.remove(websocket)
 
-    # `from __future__` annotations name local classes: tell FastAPI what they are
+    # With `from __future__ import annotations` the annotations are strings, and FastAPI cannot resolve local classes.
     stream.__annotations__.update(websocket=WebSocket, session_id=str)
     app.router.routes.clear()
     app.websocket("/api/build/stream/{session_id}")(stream)
@@ -133,7 +133,7 @@ async def serve_product(clients: int, burst: int) -> None:
 
 
 def clients_main(port: int, clients: int, websocket: bool, size: int) -> None:
-    """Connect, then answer every line on stdin with the messages read since the last."""
+    """Connect, then answer every line on stdin with the number of messages received since the previous one."""
     selector = selectors.DefaultSelector()
     hello = (
         b"GET /api/build/stream/bench?topics=components HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
@@ -200,7 +200,7 @@ class Server:
         return int(self.clients.stdout.readline())
 
     def measure(self) -> tuple[float, int]:
-        """CPU seconds and messages delivered."""
+        """Return the CPU seconds and the number of messages delivered."""
         self.server.stdin.write(f"go {MESSAGES} {EVERY_MS} {self.size}\n")
         seconds = float(self.server.stdout.readline())
         time.sleep(0.2)
@@ -268,7 +268,7 @@ def compare(clients: int, rounds: int) -> None:
                     seconds, delivered = server.measure()
                     wanted = clients * MESSAGES * (BURST if "bursts" in server.name else 1)
                     if delivered != wanted:
-                        print(f"  {server.name}: {delivered} of {wanted} messages came")
+                        print(f"  {server.name}: {delivered} of {wanted} messages were received")
                     costs[server.name].append(seconds / max(delivered, 1) * 1e6)
         finally:
             for server in servers:

@@ -1,12 +1,12 @@
-"""How soon a client of the server knows; what one that does not read costs the others; what one that only waits costs.
+"""The latency of the server, the effect of a slow client on the others, and the memory of an idle client.
 
     python -m benchmarks.bench_server [--files 300] [--idle 10000]
 
-- *latency*: a file is replaced → the message is at a WebSocket client, in another process. The floor in the same run is
-  a ping of the protocol through the same server and client.
+- *latency*: from the replacement of a file until a WebSocket client in another process has the message. The floor is a
+  ping of the protocol through the same server and client, in the same run.
 - *slow client*: 100 clients read, and one more does not. The delay from publishing to each reader, with and without it,
-  in turns; and the memory of the server.
-- *idle*: the memory of the server for every client that only waits.
+  alternating; and the memory of the server.
+- *idle*: the memory of the server per idle client.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def checkpoint(number: int) -> str:
 
 
 async def readers_main(port: int, clients: int) -> None:
-    """So many clients that read; for every line on stdin, the delays since the last."""
+    """Run clients that read; answer every line on stdin with the delays since the previous one, in seconds."""
     from websockets.asyncio.client import connect
 
     delays: list[float] = []
@@ -248,7 +248,7 @@ def idle(server: Server, clients: int) -> None:
     request = hello("shop")
     for number in range(clients):
         one = socket.socket()
-        one.bind((f"127.0.0.{2 + number % 20}", 0))  # one address has not ports enough
+        one.bind((f"127.0.0.{2 + number % 20}", 0))  # one address does not have enough ports
         one.connect(("127.0.0.1", server.port))
         one.sendall(request)
         sockets.append(one)

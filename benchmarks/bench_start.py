@@ -1,6 +1,6 @@
-"""How long it takes until there is a cell, and what the cell costs while nothing happens.
+"""The time of the import and of `watch`, and the CPU time of a kernel that watches an unchanging build.
 
-The peers: a bare ``python -c pass`` for the import, an idle kernel for the CPU.
+The baselines: a bare ``python -c pass`` for the import, an idle kernel for the CPU.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def watching(lab: Lab, page, repeat: int) -> None:
 
 
 def idle(lab: Lab, page, seconds: float) -> None:
-    """All kernels live at the same time, so that all have the same machine."""
+    """Measure all kernels at the same time, so that they run under the same load."""
     cells = ["import buildwidget as bw, pandas, anywidget, ipywidgets", "w = bw.watch('project')", "w"]
     names = {
         "idle kernel (the peer)": cells[:1],

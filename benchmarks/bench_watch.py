@@ -1,10 +1,10 @@
-"""How long from a write to the reader, and what watching costs when nothing happens.
+"""The latency from a write to the reader, and the CPU time of watching an unchanging project.
 
     python benchmarks/bench_watch.py [--writes 300] [--idle 20] [--files 100]
 
-Each way is measured in a process of its own, interleaved over the rounds, against two floors of the same run: a thread
-that does nothing but call stat on the one file in a loop (`stat loop`), and, where there is one, a bare read of inotify
-(`bare inotify`). The ratio is to the latter.
+Each notifier is measured in a process of its own, interleaved over the rounds, against two floors of the same run: a
+thread that calls stat on the one file in a loop (`stat loop`), and on Linux a bare read of inotify (`bare inotify`).
+The ratio is to the latter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LINUX = sys.platform == "linux"
 
 
 class Source:
-    """The product: a source whose reader takes at once."""
+    """The product: a `ChangeSource` whose reader takes changes at once."""
 
     def __init__(self, root, target, news, **options):
         self.source = ChangeSource(root, wake=self.wake, tick=lambda: None, **options)
@@ -51,7 +51,7 @@ class Source:
 
 
 class Loop:
-    """A floor: a thread that waits in its own way."""
+    """A floor: a thread that detects changes in `run`."""
 
     def __init__(self, root, target, news):
         self.stopping = False

@@ -1,4 +1,4 @@
-"""Broadcasting by hand: what a program of your own says about its build. Works from any thread.
+"""A program that broadcasts the progress of its own build. The functions work from any thread.
 
 python examples/broadcast_example.py [SECONDS]
 """
@@ -23,7 +23,7 @@ SESSION = "manual"
 
 
 def build(seconds: float) -> None:
-    """Play a small build."""
+    """Broadcast the messages of a small build."""
     broadcast_component_update(SESSION, "api", "in_progress", 0, {"language": "Python"})
     for percent in range(0, 101, 20):
         broadcast_component_update(SESSION, "api", "in_progress" if percent < 100 else "completed", percent)

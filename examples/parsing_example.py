@@ -18,7 +18,7 @@ from buildwidget import (
 
 
 def main(path: str) -> None:
-    """Print what it says."""
+    """Print the items and the summary of a checkpoint."""
     checkpoint = parse_checkpoint(path)
     print(checkpoint["id"], checkpoint["phase"], checkpoint["overall_progress"])
     for component in extract_component_updates(path):

@@ -1,4 +1,4 @@
-"""A watcher that broadcasts what happens in a project, beside a server.
+"""A watcher that broadcasts the changes in a project, and a server for the clients.
 
 python examples/watcher_example.py path/to/project
 """

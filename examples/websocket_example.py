@@ -29,7 +29,7 @@ steps = itertools.cycle(range(10, 101, 10))
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-    """Say something before the first client comes: it will see it all the same."""
+    """Broadcast before the first client connects: clients get the current state when they connect."""
     for part in PARTS:
         await broadcast_component_update(SESSION, part, "pending", 0)
     yield
@@ -41,13 +41,13 @@ app.include_router(router)
 
 @app.get("/client")
 async def client() -> FileResponse:
-    """The page. It has to come from here: one that is opened from a file has no origin."""
+    """Return the page. A page opened from a file has the origin ``null``, which the stream refuses."""
     return FileResponse(Path(__file__).parent / "websocket_client.html")
 
 
 @app.post("/demo/send-update")
 async def send_update() -> dict[str, float]:
-    """Move the build on by one step."""
+    """Advance the build by one step."""
     percent = next(steps)
     for part in PARTS:
         await broadcast_component_update(SESSION, part, "completed" if percent == 100 else "in_progress", percent)

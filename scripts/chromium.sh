@@ -20,7 +20,7 @@ if [ -n "${CHROMIUM:-}" ] && ! command -v "$CHROMIUM" >/dev/null 2>&1; then
 fi
 if ! find_chromium; then
     if can_apt; then
-        # a face without a font is a row of boxes
+        # without a font, all text would be boxes
         step "installing chromium with apt" apt_install chromium fonts-dejavu-core
     fi
     find_chromium || die "The browser tests need Chromium or Chrome and there is none.

@@ -44,7 +44,7 @@ hash_of() {
     fi
 }
 
-# A stamp is a file with a key: the work is done while the key is the same.
+# A stamp file holds the key of a finished step: the step is current while its key is the same.
 stamp_is() { [ -f "$stamps/$1" ] && [ "$(cat "$stamps/$1")" = "$2" ]; }
 stamp_set() {
     mkdir -p "$stamps"
@@ -59,10 +59,10 @@ apt_install() {
     apt-get -qq -y install --no-install-recommends "$@"
 }
 
-# apt_install_unstarted package…: the same, and no service of theirs is started.
+# apt_install_unstarted package…: the same, but no service of the packages is started.
 apt_install_unstarted() {
     refusal=/usr/sbin/policy-rc.d
-    if [ -e "$refusal" ]; then # somebody has decided already what may start
+    if [ -e "$refusal" ]; then # this system already has a policy for services
         apt_install "$@"
         return
     fi

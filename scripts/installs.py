@@ -1,10 +1,10 @@
-"""Install the package as users do, and say what that does to an environment: ``make installs``.
+"""Install the package as users do, and check its effect on an environment: ``make installs``.
 
 Two environments are made in a temporary folder, from the wheel:
 
-- a fresh one with the base: how large it is, whether ``pip check`` is content, and that the cell works in it;
-- one that holds older versions of what web and data projects have: installing ``buildwidget[all]`` must change none of
-  them, and the server, the history and a chart must work there.
+- a new one with the base: its size, that ``pip check`` passes, and that the cell works in it;
+- one with older versions of packages that web and data projects use: installing ``buildwidget[all]`` must change none
+  of them, and the server, the history and a chart must work there.
 
 It needs the package index, and takes some minutes.
 """
@@ -121,7 +121,7 @@ def main() -> None:
         print(f"pip check: {older.pip('check').strip()}")
         print(run(older.python, "-c", EVERYTHING, shop, where=place).strip())
         if changed or size > LARGEST:
-            sys.exit("too large, or not a good neighbour")
+            sys.exit("the base is too large, or installing changed other packages; see above")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything that can be said about the code without running it. Runs all checks, then fails if one of them did.
+# All static checks. Runs every check, then fails if one of them failed.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh

@@ -1,4 +1,4 @@
-"""Write the lock files: exact versions, and no word about where they come from.
+"""Write the lock files: exact versions, without the URLs of an index.
 
 ``requirements.lock`` is what the demo needs (the package, its extra ``all`` and its build), ``requirements-dev.lock``
 is that and the dependency group ``dev``. Run it with ``make lock``: it keeps the versions that still fit.

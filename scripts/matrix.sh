@@ -1,6 +1,6 @@
 #!/bin/sh
-# make matrix: the core of the tests under every other Python that is here. PYTHONS chooses, PYTEST_ARGS goes to pytest.
-# The core is all that needs no browser. For each Python also: whether the dependencies resolve for it, as wheels alone.
+# make matrix: the tests that need no browser, with every other installed Python. PYTHONS chooses the versions, PYTEST_ARGS
+# goes to pytest. For each Python, also checks that the dependencies can be installed as wheels.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -13,7 +13,7 @@ ran=0
 failed=''
 for candidate in ${PYTHONS:-python3.12 python3.13 python3.14}; do
     if ! version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
-        # a Python that pyenv holds but has not chosen
+        # a Python that pyenv has installed but not selected
         candidate=$(ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"${candidate#python}".*/bin/python 2>/dev/null | tail -n 1)
         [ -n "$candidate" ] || continue
         version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -35,5 +35,5 @@ for candidate in ${PYTHONS:-python3.12 python3.13 python3.14}; do
     "$place/bin/python" -m pytest -q -p no:cacheprovider -m 'not lab' --ignore tests/page ${PYTEST_ARGS:-} </dev/null ||
         failed="$failed tests-$version"
 done
-[ "$ran" -gt 0 ] || say 'No other Python is here (3.12, 3.13, 3.14 were looked for): nothing was tested.'
+[ "$ran" -gt 0 ] || say 'No other Python was found (3.12, 3.13 and 3.14 by default): nothing was tested.'
 [ -z "$failed" ] || die "failed:$failed"

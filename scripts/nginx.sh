@@ -1,11 +1,11 @@
 #!/bin/sh
 # Prints the path of an nginx for the tests of docs/server.md; installs Debian's as root when there is none.
-# NGINX=/path/to/nginx chooses one. The tests run it by hand, as nobody's service.
+# NGINX=/path/to/nginx chooses one. The tests start it themselves, not as a service.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-# Debian keeps it in a folder that is not on the PATH of everybody.
+# Debian installs it in a folder that is not on the PATH of every user.
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 
 find_nginx() { command -v "${NGINX:-nginx}" 2>/dev/null; }
@@ -16,7 +16,7 @@ if [ -n "${NGINX:-}" ] && ! find_nginx >/dev/null; then
 fi
 if ! complete; then
     if can_apt; then
-        # Debian starts what it installs; this must not, for port 80 may be somebody's.
+        # Debian would start the service after the installation, but port 80 may be in use.
         step "installing nginx with apt" apt_install_unstarted nginx-light openssl
     fi
     complete || die "The tests of the reverse proxy need nginx and openssl, and they are not both there.

@@ -4,9 +4,9 @@ The classes are the one source of the protocol. Their JSON Schemas (as msgspec g
 interfaces: a record of `buildwidget.model` keeps its name, a message is its record plus the common fields, and the
 messages together are a union told apart by ``type``. On the wire every field is always present, so none is optional.
 
-The guards tell whether what came from outside is such a record or message. They ask for what the front end cannot do
-without (fields that have no default, lists, records) and for the right kind of all that is there: a field that another
-edition does not send is no reason to refuse the rest.
+The guards check whether a received value is such a record or message. They require the fields that the front end needs
+(those without a default, lists, records), and the right type of every field that is present. Other fields may be
+missing, because another version of the server may not send them.
 
 Run ``python tools/generate_protocol.py`` to write the files, with ``--check`` to fail if they are not current.
 """
@@ -26,7 +26,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from buildwidget import events, model  # noqa: E402  (the tree above is the one to describe)
+from buildwidget import events, model  # noqa: E402  (from this repository, not an installed version)
 
 SOURCES = ROOT / "js" / "src"
 RENAMED = {"Warning_": "WarningMessage", "Error": "ErrorMessage"}  # TypeScript has an Error of its own
@@ -89,7 +89,7 @@ export function isState(value: unknown): value is State {
 }
 """
 
-# Numbers that count messages or lines: the fold reckons with them, so they must be exact.
+# Numbers that count lines: the fold computes with them, so they must be exact integers.
 POSITIONS = frozenset({"line", "first_line", "next_line"})
 
 
@@ -99,19 +99,19 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not current")
     parser.add_argument("--output", type=Path, default=SOURCES, help="the folder to write into")
     options = parser.parse_args()
-    late = 0
+    outdated = 0
     for name, text in (("protocol.ts", generate()), ("guards.ts", generate_guards())):
         path: Path = options.output / name
         if not options.check:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
             sys.stderr.write(f"{path} is not current: run `python tools/generate_protocol.py`\n")
-            late = 1
-    return late
+            outdated = 1
+    return outdated
 
 
 def generate() -> str:
-    """The TypeScript text."""
+    """Return the TypeScript text of the types."""
     event_classes = list(get_args(events.Event))
     all_classes = list(get_args(events.Message))
     parts = [HEADER.replace("{protocol}", str(events.PROTOCOL))]
@@ -141,7 +141,7 @@ def generate() -> str:
 
 
 def _records() -> list[Any]:
-    """The classes of the model; it names constants too."""
+    """Return the classes of the model, without its constants."""
     named = [getattr(model, name) for name in sorted(model.__all__)]
     return [one for one in named if isinstance(one, type)]
 
@@ -181,7 +181,7 @@ def _interface(cls: type, name: str, schema: dict[str, Any], *, skip: tuple[str,
     for field, sub in schema["properties"].items():
         if field in skip:
             continue
-        # A datetime that may lack a zone has no `format` in its schema, so the hint tells.
+        # The schema of a datetime that may lack a zone has no `format`: use the type hint.
         is_time = datetime in (hints.get(field), *get_args(hints.get(field)))
         text = _type(sub).replace("string", "Timestamp") if is_time else _type(sub)
         lines.append(f"  {field}: {text};\n")
@@ -215,10 +215,10 @@ def _union(name: str, doc: str, classes: list[Any]) -> str:
 
 
 def generate_guards() -> str:
-    """The TypeScript text of the guards."""
+    """Return the TypeScript text of the guards."""
     structs = [cls for cls in _records() if not issubclass(cls, enum.Enum)]
     parts = [GUARDS_HEADER]
-    # Each after those that it holds: the guards are constants.
+    # The guards are constants, so each must follow the guards that it uses.
     done: set[type] = set()
 
     def add(cls: type[msgspec.Struct]) -> None:
@@ -274,7 +274,7 @@ def _guard(cls: type[msgspec.Struct], name: str, skip: tuple[str, ...] = ()) -> 
 
 
 def _is_scalar(hint: Any) -> bool:
-    """Whether a field may be left out by another edition: what the views go through must be there."""
+    """Tell whether a field may be missing. Lists and records that the views iterate over must be present."""
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
     if typing.get_origin(hint) in {list, dict} or type(None) in get_args(hint):
         return type(None) in get_args(hint)
@@ -282,7 +282,7 @@ def _is_scalar(hint: Any) -> bool:
 
 
 def _test(hint: Any, name: str) -> str | None:
-    """The test of one kind, with ``{}`` for what is tested; None: anything will do."""
+    """Return the test of a type, with ``{}`` in place of the tested value; None if any value is valid."""
     if hint is Any:
         return None
     origin, inner = typing.get_origin(hint), get_args(hint)
@@ -305,7 +305,7 @@ def _name_of_test(hint: Any, name: str) -> str:
         return "isTruth"
     if issubclass(hint, int | float):
         return "isCount" if name in POSITIONS else "isNumber"
-    return "isText"  # an enum too: a newer server may know more words
+    return "isText"  # for an enum too: a newer server may send other values
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ export const STATUS_WORDS: ReadonlyMap<string, Status> = new Map<string, Status>
 
 
 def words_ts() -> str:
-    """The text of the file."""
+    """Return the text of the file."""
     lines = [
         f"  [{json.dumps(word)}, {json.dumps(str(status))}],\n"
         for word, status in sorted(STATUS_WORDS.items())
@@ -36,7 +36,7 @@ def words_ts() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the file, or with ``--check`` say whether it is current."""
+    """Write the file, or with ``--check`` report whether it is current."""
     wanted = words_ts()
     if "--check" in arguments:
         if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == wanted:

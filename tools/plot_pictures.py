@@ -42,7 +42,7 @@ CHARTS = {
 
 
 def chart(notebook: Notebook, cell: int) -> Locator:
-    """The chart that a cell shows."""
+    """Return the chart that a cell shows."""
     scroll = (
         "cell => window.jupyterapp.shell.currentWidget.content.widgets[cell].node.scrollIntoView({block: 'center'})"
     )
@@ -53,7 +53,7 @@ def chart(notebook: Notebook, cell: int) -> Locator:
 
 
 def take(out: Path, width: int) -> None:
-    """All pictures."""
+    """Take all pictures and write them into ``out``."""
     with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=[*FLAGS])
         page = lab.page(browser, width + 200, 1000)

@@ -1,7 +1,7 @@
 """Record logs for both folds: `python tools/record_logs.py` writes tests/fixtures/logs/random-*.json.
 
-Each file holds a snapshot, messages, and the state they lead to. Seeds are fixed; run it again when the protocol
-changes.
+Each file holds a snapshot, messages, and the state that results from folding them. Seeds are fixed. Run it again when
+the protocol changes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Record the transcripts for client authors: `python tools/record_transcripts.py` writes tests/transcripts/*.jsonl.
 
-What is done in a transcript stands in its file: the lines `publish`, `connect`, `send` and so on are kept. What comes
-of it (`receive`, `close`, `state`) is written anew, by a real server. To make another transcript, write a file with the
-lines that do something, and run this. With `--check` nothing is written: it says which files would change.
+The actions of a transcript (`publish`, `connect`, `send` …) are read from its file. Their results (`receive`, `close`,
+`state`) are recorded from a real server. To add a transcript, write a file with its actions, and run this. With
+`--check` nothing is written: it lists the files that would change.
 """
 
 from __future__ import annotations

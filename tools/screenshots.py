@@ -7,8 +7,8 @@
 - ``cell-{light,dark}-narrow.png``: the same, 600 wide;
 - ``page-{light,dark}.png``: the server's page; ``--page`` takes only these.
 
-``python tools/screenshots.py --look OUT`` is for the eye of whoever changes the views: cell and page at several widths
-(``--widths``), in both themes, of simulated builds (``--scenarios``) and of any project folders (``--projects``).
+``python tools/screenshots.py --look OUT`` is for checking changes of the views: it takes cell and page at several
+widths (``--widths``), in both themes, of simulated builds (``--scenarios``) and of project folders (``--projects``).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def write_build(folder: Path, scenario: str, seed: int, share: float) -> None:
 
 
 def arrange(notebook: Notebook, face: Face) -> None:
-    """Show what matters now: the urgent first, and one checklist open."""
+    """Sort by attention, and open the checklist of one running feature."""
     notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     face.root.get_by_label("Sort by").select_option("attention")
     running = face.root.locator("[role=row][data-key^='feature:']").filter(has_text="In progress").first
@@ -61,7 +61,7 @@ def arrange(notebook: Notebook, face: Face) -> None:
 
 
 def quiet(notebook: Notebook) -> None:
-    """From the top; no focus ring, no pointer, nothing half drawn."""
+    """Scroll to the top, remove focus and pointer, and wait for the fonts."""
     script = "() => { for (const one of document.querySelectorAll('.jp-WindowedPanel-outer')) one.scrollTop = 0; }"
     notebook.page.evaluate(script)
     notebook.page.evaluate("() => document.activeElement?.blur()")
@@ -70,14 +70,14 @@ def quiet(notebook: Notebook) -> None:
 
 
 def _box(page: Page) -> dict[str, int]:
-    """Where the cell is, in CSS pixels."""
+    """Return the bounding box of the cell in CSS pixels."""
     box = page.locator(SHOWN).first.bounding_box()
     assert box is not None
     return {"x": round(box["x"]), "y": round(box["y"]), "width": round(box["width"]), "height": round(box["height"])}
 
 
 def take(page: Page, path: Path, **options: Any) -> None:
-    """One picture."""
+    """Take one picture."""
     page.screenshot(path=path, animations="disabled", caret="hide", **options)
     print(f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}: {path.stat().st_size // 1024} KiB")
 
