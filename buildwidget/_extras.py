@@ -46,6 +46,8 @@ def needs_extra(what: str) -> Generator[None]:
     """
     try:
         yield
+    except MissingExtraError as error:  # of something that the user did not call
+        raise MissingExtraError(what, error.extra, error.name) from error
     except ModuleNotFoundError as error:
         library = error.name or ""
         if library not in EXTRA_OF:  # a submodule missing from an installed library: not a matter of extras

@@ -49,6 +49,8 @@ __all__ = ["BuildSession"]
 
 logger = logging.getLogger("buildwidget.session")
 
+PATIENCE: Final = 0.5  # seconds without a sign of life, after which a loop counts as blocked
+PROBE_EVERY: Final = 0.9  # seconds between two questions for one, however many views ask: a little less than a beat
 GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
 RETRY: Final = 0.05  # seconds until a pump that had to give way is looked after
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
@@ -115,6 +117,7 @@ class BuildSession:
         self._begun = threading.Event()
         self._responsive = True
         self._probing = False
+        self._probed_at = 0.0  # when the loop was asked last
         self._opened = self._closed = self._loaded = False
         self._stamp: datetime | None = None
         self._wakers: WeakSet[_Waker] = WeakSet()
@@ -187,8 +190,8 @@ class BuildSession:
 
     @property
     def busy(self) -> bool:
-        """Whether the loop given to `open` is blocked, as far as is known."""
-        return not self._responsive
+        """Whether the loop given to `open` is blocked: asked by `probe`, it has not answered for half a second."""
+        return self._loop is not None and self._probing and _now() - self._probed_at >= PATIENCE
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -394,7 +397,7 @@ class BuildSession:
         self._pump()
 
     def _post(self, loop: asyncio.AbstractEventLoop) -> bool:
-        self._probing = True  # before the loop can answer
+        self._probing, self._probed_at = True, _now()  # before the loop can answer
         try:
             loop.call_soon_threadsafe(self._pump_in_loop)
         except RuntimeError:  # the loop is closed: the thread carries on alone
@@ -409,12 +412,13 @@ class BuildSession:
         self._pump(patience=0.002)
 
     def probe(self) -> None:
-        """Ask the loop for a sign of life; `busy` says later whether it gave one."""
-        if self._loop is None:
-            return
-        if self._probing:
+        """Ask the loop for a sign of life; `busy` says later whether it gave one.
+
+        Any number of views may ask: it is one question in about a second.
+        """
+        if self.busy:
             self._responsive = False
-        else:
+        elif self._loop is not None and not self._probing and _now() - self._probed_at >= PROBE_EVERY:
             self._post(self._loop)
 
     def _tick(self) -> float | None:

@@ -123,6 +123,7 @@ asyncio.run(main())
         ("from buildwidget.client import publish", "server", "websockets"),
         ("bw.read_history(sys.argv[1])", "history", r"\w+"),
         ("from buildwidget.history import read_history", "history", r"\w+"),
+        ("w = bw.watch(sys.argv[1])\n    w.history", "history", r"\w+"),
     ],
 )
 def test_a_missing_extra_is_named(base, shop, code, extra, library) -> None:
@@ -137,8 +138,9 @@ except ImportError as error:
     print(error.extra, error)
 """
     said = python(program, base, shop)
+    what = r"w\.history" if "w.history" in code else ".*"
     assert re.search(
-        rf"^{extra} .* needs {library}, which is not installed: pip install 'buildwidget\[{extra}\]'$", said
+        rf"^{extra} {what} needs {library}, which is not installed: pip install 'buildwidget\[{extra}\]'$", said
     )
 
 

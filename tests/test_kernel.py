@@ -284,13 +284,97 @@ def test_a_failing_callback_is_told_in_the_cell(kernel: Kernel, project: Project
 
 def test_running_the_cell_again_a_hundred_times(kernel: Kernel, project: Project) -> None:
     """Without a cell's name every run makes one more: up to a limit, with one session, thread and notifier for all."""
-    kernel.run(f"import buildwidget as bw, threading, os\nfor _ in range(100): w = bw.watch({str(project.root)!r})")
+    for _ in range(100):
+        request = kernel.start(f"import buildwidget as bw, threading, os\nw = bw.watch({str(project.root)!r})")
+    until(lambda: kernel.idle(request), 60)
     kernel.run("import gc; gc.collect()")
     assert int(kernel.run("print(len(bw.widget.open_widgets()))")) <= 32
     code = "print(sorted(t.name for t in threading.enumerate() if 'buildwidget' in t.name))"
     assert kernel.run(code) == "['buildwidget-inotify', 'buildwidget-watch']\n"  # the first is the process's own
     links = "[os.readlink(f.path) for f in os.scandir('/proc/self/fd') if os.path.lexists(f.path)]"
     assert int(kernel.run(f"print(sum('inotify' in link for link in {links}))")) <= 2
+
+
+def greet(kernel: Kernel, number: int, **more: Any) -> None:
+    """Say hello to the newest widget, as its view does."""
+    kernel.say({"kind": "hello", "id": f"v{number}", "epoch": None, "seq": 0, **more})
+    until(lambda: [w for w in kernel.heard("welcome") if w["id"] == f"v{number}"])
+
+
+def test_what_is_on_show_stays_and_what_is_gone_goes_first(kernel: Kernel, project: Project) -> None:
+    """40 cells of a front end that gives no cell's name, each with its view; then ten of the views go."""
+    kernel.run("import buildwidget as bw\nws = []")
+    make = f"ws.append(bw.watch({str(project.root)!r}))\nws[-1]"
+    gone = [3, 4, 5, 10, 11, 12, 20, 30, 31, 39]
+    for number in range(40):
+        kernel.run(make)
+        greet(kernel, number)
+        if number in gone:
+            kernel.say({"kind": "view", "shown": False})
+    # From the 33rd on, each new one has taken the place of the first whose view was gone.
+    assert kernel.run("print([i for i, w in enumerate(ws) if w.closed])") == f"{gone[:8]}\n"
+    kernel.run(make)
+    kernel.run(make)
+    assert kernel.run("print([i for i, w in enumerate(ws) if w.closed])") == f"{gone}\n"
+    assert kernel.run("print(len(bw.widget.open_widgets()))") == "32\n"
+    for _ in range(3):
+        kernel.run(make)
+    assert kernel.run("print([i for i, w in enumerate(ws) if w.closed])") == f"{gone}\n", "all others are on show"
+
+
+def test_a_view_that_comes_back_is_on_show(kernel: Kernel, project: Project) -> None:
+    open_cell(kernel, project)
+    assert kernel.run("print(w.on_show)") == "shown\n"
+    kernel.say({"kind": "view", "shown": False})
+    until(lambda: kernel.run("print(w.on_show)") == "gone\n")
+    kernel.say({"kind": "hello", "id": "h2", "epoch": None, "seq": 0, "shown": False})  # no view asks, the model does
+    until(lambda: [w for w in kernel.heard("welcome") if w["id"] == "h2"])
+    assert kernel.run("print(w.on_show)") == "gone\n"
+    kernel.say({"kind": "view", "shown": True})
+    until(lambda: kernel.run("print(w.on_show)") == "shown\n")
+
+
+def test_a_widget_whose_host_has_closed_its_connection_goes(kernel: Kernel, project: Project) -> None:
+    """As marimo does when a cell runs again: it closes the comm, and says nothing to the widget."""
+    open_cell(kernel, project)
+    kernel.run(f"w.comm.close()\nnew = bw.watch({str(project.root)!r})")
+    assert kernel.run("print(w.closed, new.closed)") == "True False\n"
+
+
+def test_a_selection_that_a_view_saves_is_the_trait(kernel: Kernel, project: Project) -> None:
+    """What marimo runs dependent cells on: a synced trait that the view has saved, told in the loop's own thread."""
+    open_cell(kernel, project)
+    kernel.run(
+        "import threading\nseen = []\n"
+        "w.observe(lambda c: seen.append((c.new, threading.current_thread() is threading.main_thread())), 'selected')"
+    )
+    assert kernel.run("print([w.trait_metadata(name, 'sync') for name in ('selected', 'filter')])") == "[True, True]\n"
+    request = kernel.start("import time; time.sleep(1)")
+    state = {"selected": ["component:api"], "filter": "api"}
+    body = {"comm_id": kernel.comm, "data": {"method": "update", "state": state, "buffer_paths": []}}
+    kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", body))
+    until(lambda: kernel.idle(request))
+    until(lambda: kernel.run("print(w.selected, w.filter)") == "['component:api'] api\n")
+    assert kernel.run("print(seen)") == "[(['component:api'], True)]\n"
+
+
+def test_two_widgets_of_one_project_do_not_make_the_kernel_busy(kernel: Kernel, project: Project) -> None:
+    """Both ask whether the loop is alive, in the same moment: that is one question, and time for an answer."""
+    kernel.run(f"import buildwidget as bw\nws = [bw.watch({str(project.root)!r}) for _ in range(3)]")
+    comms = [
+        m["content"]["comm_id"]
+        for m in kernel.drain()
+        if m["msg_type"] == "comm_open" and "_esm" in m["content"]["data"].get("state", {})
+    ]
+    for comm in comms:
+        content = {"kind": "hello", "id": comm, "epoch": None, "seq": 0}
+        body = {"comm_id": comm, "data": {"method": "custom", "content": content}}
+        kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", body))
+    beats = until(lambda: len(kernel.heard("heartbeat")) >= 9 and kernel.heard("heartbeat"), 15)
+    assert [beat["busy"] for beat in beats] == [False] * len(beats)
+    request = kernel.start("import time; time.sleep(4)")
+    until(lambda: sum(beat["busy"] for beat in kernel.heard("heartbeat")) >= 3, 4)
+    until(lambda: kernel.idle(request))
 
 
 def test_close_shows_the_last_state_for_good(kernel: Kernel, project: Project) -> None:
@@ -337,7 +421,7 @@ def test_a_widget_that_cannot_be_made_leaves_nothing(kernel: Kernel, project: Pr
 def test_a_path_from_below(kernel: Kernel, project: Project) -> None:
     kernel.run(f"import os, buildwidget as bw; here = os.getcwd(); os.chdir({str(project.dir)!r})")
     try:
-        assert kernel.run("print(bw.watch('.'), bw.watch('..'))") == "BuildWidget('shop') BuildWidget('shop')\n"
+        assert kernel.run("print(bw.watch('.'), bw.watch('..'))").count("<BuildWidget shop, in progress, 1 %") == 2
     finally:
         kernel.run("os.chdir(here)")
 
@@ -359,7 +443,7 @@ def test_the_magic(kernel: Kernel, project: Project) -> None:
     kernel.run("%load_ext buildwidget")
     assert "--height" in kernel.run("%buildwatch --help")
     kernel.run(f"w = %buildwatch {project.root} --filter status:error")
-    assert kernel.run("print(w.filter, w)") == "status:error BuildWidget('shop')\n"
+    assert kernel.run("print(w.filter, w)").startswith("status:error <BuildWidget shop, ")
 
 
 def test_a_file_is_no_project(kernel: Kernel, project: Project) -> None:

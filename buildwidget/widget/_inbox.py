@@ -43,6 +43,7 @@ class Inbox:
     ) -> None:
         self._session, self._outbox = session, outbox
         self._set_trait, self._touched = set_trait, touched
+        self.shown: bool | None = None  # whether a view is on show, as the views say; None: none has said anything
 
     def receive(self, content: Any) -> None:
         """A message of the view, in whatever thread the kernel chooses. It is answered at once; traits wait."""
@@ -56,7 +57,11 @@ class Inbox:
             return
         self._outbox.adopt()
         match content.get("kind"):
+            case "view":
+                self.shown = content.get("shown") is not False
+                return
             case "hello":
+                self.shown = content.get("shown") is not False
                 welcome = {
                     "id": content.get("id"),
                     "protocol": 1,

@@ -5,57 +5,96 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from ..session import BuildSession
 from . import _static
+from ._host import after_each_cell, in_kernel, is_executed
 
 __all__ = ["Picture"]
 
 logger = logging.getLogger("buildwidget.widget")
 
 RENEW_EVERY: Final = 60.0  # seconds between two renewals of what the saved notebook shows
+LOAD: Final = 20.0  # seconds that a report waits for the first reading of all files
+CLOSED: Final = "The widget was closed; run the cell again to see the build live."
 NOTE: Final = "This is a saved picture of it; run the cell again to see the build live."
 
 
 class Picture:
     """The output of one widget, in all its forms.
 
+    Where a program executes the notebook, the output is the table alone, renewed after each cell: a saved widget shows
+    nothing without a network, and those who have both prefer it.
+
     Parameters
     ----------
     view
         Gives the live view's MIME bundle, and its metadata.
+    load
+        Waits for the first reading of all files, for so many seconds.
     """
 
-    def __init__(self, session: BuildSession, view: Callable[[], Any]) -> None:
-        self._session, self._view = session, view
+    def __init__(self, session: BuildSession, view: Callable[[], Any], load: Callable[[float], None]) -> None:
+        self._session, self._view, self._load = session, view, load
         self._display_id: str | None = None
         self._renewed = self._touched = 0.0
+        self._seq = 0  # what the newest picture shows
+        self._executed = self._ended = False
+        self._forget: Callable[[], None] = lambda: None
+
+    @property
+    def live(self) -> bool:
+        """Whether it was shown, and with a live view."""
+        return self._display_id is not None and not self._executed
 
     def touched(self) -> None:
         """Somebody is at work in a view, which must not be drawn again under their hands."""
         self._touched = time.monotonic()
 
     def bundle(self, given: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live view, and for those who cannot show it a table and a line of text."""
+        """The live view if anybody can see one, and for all others a table and a line of text."""
+        if self._executed or is_executed():
+            self._load(LOAD)
+            return self.still(CLOSED if self._ended else NOTE), {}
+        if self._ended:
+            return self.still(CLOSED), {}
         given = self._view() if given is None else given
         data, metadata = given if isinstance(given, tuple) else (given or {}, {})
-        return {**data, **self._still(NOTE)}, metadata
+        return {**data, **self.still()}, metadata
 
-    def _still(self, note: str) -> dict[str, str]:
-        state = self._session.snapshot()
-        return {"text/plain": _static.to_text(state), "text/html": _static.to_html(state, note)}
+    def still(self, note: str = NOTE) -> dict[str, str]:
+        """The present state without a live view."""
+        self._seq, state = self._session.snapshot_at()
+        return {"text/plain": _static.to_text(state, self._hint()), "text/html": _static.to_html(state, note)}
+
+    def _hint(self) -> str:
+        if in_kernel():
+            return "Run this cell again to see the build live."
+        root = self._session.root
+        command = f"; in a terminal: buildwidget watch {shlex.quote(str(root))}" if root else ""
+        return f"A notebook shows it live{command}"
 
     def display(self, name: str) -> None:
         """Show it so that it can be renewed later."""
         from IPython.display import display
 
+        self._executed = is_executed()
         data, metadata = self.bundle()
         self._display_id = name
         display(data, metadata=metadata, raw=True, display_id=name)
         self._renewed = time.monotonic()
+        self._forget()
+        self._forget = after_each_cell(self._after_cell) if self._executed else lambda: None
+
+    def _after_cell(self) -> None:
+        """A report has no later moment: nothing that comes after the last cell is read."""
+        self._session.refresh()
+        if self._session.seq != self._seq:
+            self.renew()
 
     def renew_if_old(self) -> None:
         """Renew it, unless that was done of late or somebody is at work in the view."""
@@ -70,8 +109,14 @@ class Picture:
         from IPython.display import display
 
         self._renewed = time.monotonic()
-        data, metadata = self.bundle() if note is None else (self._still(note), {})
+        data, metadata = self.bundle() if note is None else (self.still(note), {})
         try:
             display(data, metadata=metadata, raw=True, display_id=self._display_id, update=True)
         except Exception:
             logger.debug("the picture could not be renewed", exc_info=True)
+
+    def end(self) -> None:
+        """Show the last state for good, and that it is the last."""
+        self._ended = True
+        self._forget()
+        self.renew(CLOSED)

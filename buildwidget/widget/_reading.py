@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Self
 
 from .. import frames
+from .._extras import needs_extra
 from ..errors import BuildEndedError
 from ..events import SessionUpdate, Snapshot
 from ..model import BuildStatus, State
@@ -94,11 +95,17 @@ class Reading:
 
         It is read when it is first asked for. From then on it holds every version of a file that was seen; of what was
         overwritten before, only what is left on disk.
+
+        Raises
+        ------
+        MissingExtraError
+            If the extra ``history`` is not installed.
         """
         if self._history is None:
-            from ..history import read_history
+            with needs_extra("w.history"):
+                from ..history import read_history
 
-            self._history = read_history(self)
+                self._history = read_history(self)
         return self._history
 
     def refresh(self) -> Self:

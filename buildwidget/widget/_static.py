@@ -7,12 +7,16 @@ from html import escape
 from typing import Final
 
 from ..failures import failures_of
-from ..model import BuildStatus, State, Status
+from ..model import BuildStatus, Component, Feature, State, Status, Task
+from ..state import waiting_for
 
-__all__ = ["to_html", "to_text"]
+__all__ = ["to_html", "to_phrase", "to_text"]
 
 ROWS: Final = 200  # more would only bloat the notebook
 NAME: Final = 200  # characters of one text
+NAMES: Final = 3  # items that a line names
+SHORT: Final = 40  # characters of such a name
+SENTENCE: Final = 1_000  # characters of what a build waits for, with a path in it
 
 _WORDS: Final = {
     BuildStatus.PENDING: "not started",
@@ -29,9 +33,9 @@ _HIDDEN: Final = re.compile(
 )
 
 
-def _inert(text: str) -> str:
-    """Text from a file as one line of at most `NAME` characters that does nothing to the place where it is shown."""
-    return _HIDDEN.sub("", _BLANK.sub(" ", text[: 4 * NAME]))[:NAME]
+def _inert(text: str, most: int = NAME) -> str:
+    """Text from a file as one line of so many characters that does nothing to the place where it is shown."""
+    return _HIDDEN.sub("", _BLANK.sub(" ", text[: 4 * most]))[:most]
 
 
 def _percent(value: float | None) -> str:
@@ -63,13 +67,37 @@ def _time(state: State) -> str:
     return state.updated_at.strftime("%Y-%m-%d %H:%M:%S UTC") if state.updated_at else "no update yet"
 
 
-def to_text(state: State) -> str:
-    """The state in one line, for places that show plain text only."""
-    session = state.session
-    return (
-        f"buildwidget: {_inert(session.project)}, {_WORDS[session.status]}, {_percent(state.progress.percent)}; "
-        f"{_counts(state)}; last update {_time(state)}. Run this cell again to see the build live."
-    )
+def _items(state: State) -> list[tuple[str, str, Component | Feature | Task]]:
+    """What the build works on: kind, name and record of each."""
+    return [
+        *(("component", item.name or item.component_id, item) for item in state.components),
+        *(("feature", item.name or item.feature_id, item) for item in state.features),
+        *(("task", item.name or item.task_id, item) for item in state.tasks),
+    ]
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return ", ".join(_inert(name, SHORT) for name in names[:NAMES]) + more
+
+
+def to_phrase(state: State) -> str:
+    """The state in a few words: project, status, percentage, how much there is, and what is going on."""
+    project = _inert(state.session.project)
+    waiting = waiting_for(state)
+    if waiting is not None:
+        return f"{project}: {_inert(waiting, SENTENCE)}"
+    parts = [f"{project}, {_WORDS[state.session.status]}, {_percent(state.progress.percent)}", _counts(state)]
+    at_work = [name for _, name, item in _items(state) if item.status is Status.IN_PROGRESS]
+    failed = [failure.items[0].name or failure.items[0].id for failure in failures_of(state)]
+    parts += [f"{word}: {_first(names)}" for word, names in (("at work", at_work), ("failed", failed)) if names]
+    return "; ".join(parts)
+
+
+def to_text(state: State, hint: str = "Run this cell again to see the build live.") -> str:
+    """The state in one line, for places that show plain text only, with what to do to see more."""
+    when = "" if waiting_for(state) else f"; last update {_time(state)}."
+    return f"buildwidget: {to_phrase(state)}{when} {_inert(hint, SENTENCE)}"
 
 
 def to_html(state: State, note: str = "") -> str:
@@ -83,14 +111,17 @@ def to_html(state: State, note: str = "") -> str:
         A sentence that says why this is not live.
     """
     session = state.session
+    waiting = waiting_for(state)
+    if waiting is not None:
+        return (
+            f"<div><p><strong>{escape(_inert(session.project))}</strong>: {escape(_inert(waiting, SENTENCE))}<br>"
+            f"<small>State of {_time(state)}. {escape(note)}</small></p></div>"
+        )
     rows: list[tuple[str, str, str, str, str]] = []
     rows += [(w.file_path, "warning", w.code.replace("_", " "), "", w.message) for w in state.warnings]
-    for kind, items in (("component", state.components), ("feature", state.features), ("task", state.tasks)):
-        for item in items:
-            word = str(item.status).replace("_", " ") if item.status is not Status.UNKNOWN else item.status_raw or "?"
-            rows.append(
-                (item.name or getattr(item, f"{kind}_id"), kind, word, f"{item.progress:.0f} %", item.error or "")
-            )
+    for kind, name, item in _items(state):
+        word = str(item.status).replace("_", " ") if item.status is not Status.UNKNOWN else item.status_raw or "?"
+        rows.append((name, kind, word, f"{item.progress:.0f} %", item.error or ""))
     for phase in state.phases:
         done = "" if phase.tasks_total is None else f"{phase.tasks_done or 0} of {phase.tasks_total}"
         word = str(phase.status).replace("_", " ")

@@ -7,11 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anywidget
 import msgspec
@@ -21,8 +20,11 @@ from .. import __version__
 from ..log import Logged
 from ..model import State
 from ..session import BuildSession
+from . import _static
+from ._boxes import tables_in_boxes
 from ._callbacks import Callbacks
-from ._cells import cells, running_cell
+from ._cells import cells
+from ._host import is_executed, running
 from ._inbox import Inbox
 from ._outbox import Outbox
 from ._picture import Picture
@@ -91,7 +93,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
         self._loop = _running_loop()
         self._owned = session is None
         self._session = session.open(self._loop) if session else sessions.open(Path(path), self._loop, poll)
-        self._picture = Picture(self._session, lambda: anywidget.AnyWidget._repr_mimebundle_(self))
+        self._picture = Picture(self._session, lambda: super(BuildWidget, self)._repr_mimebundle_(), self._wait_loaded)
         self._kept = (-SNAPSHOT_EVERY, -1)  # when the snapshot trait was set, and to which seq
         self._keeping = False
         self._was_final = False
@@ -105,6 +107,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
                 sessions.release(self._session)
             raise
         self._gone = False
+        self._display_name = f"buildwidget-{self.model_id}"  # a closed one has no model
         self._free_replies()
         self._kept = (time.monotonic(), seq)
         self._was_final = state.session.status in FINAL
@@ -121,6 +124,18 @@ class BuildWidget(Reading, anywidget.AnyWidget):
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._gone
+
+    @property
+    def on_show(self) -> Literal["shown", "gone", "awaited", "none"]:
+        """Whether a live view is on show: the last one may be gone, or, just displayed, not have said hello yet."""
+        if self._inbox.shown is None:
+            return "awaited" if self._picture.live else "none"
+        return "shown" if self._inbox.shown else "gone"
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the host has closed the connection to the views for good, as marimo does when a cell runs again."""
+        return self._gone or bool(getattr(self.comm, "_closed", False))
 
     # -- those who want to know -----------------------------------------------------------------------------------
 
@@ -217,12 +232,16 @@ class BuildWidget(Reading, anywidget.AnyWidget):
         if not self._gone:
             self._inbox.receive(content)
 
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take the traits that a view has saved, in whatever thread they come; the host calls this."""
+        self._later(lambda: anywidget.AnyWidget.set_state(self, sync_data))
+
     def _set_later(self, name: str, value: Any) -> None:
         self._later(lambda: self.set_trait(name, value))
 
     def _later(self, function: Callable[[], Any]) -> None:
         """Traits belong to the loop: another thread could lose or tear them."""
-        if self._loop is None or threading.get_ident() == _thread_of(self._loop):
+        if self._loop is None or _running_loop() is self._loop:
             function()
             return
         with contextlib.suppress(RuntimeError):
@@ -231,13 +250,16 @@ class BuildWidget(Reading, anywidget.AnyWidget):
     # -- in the notebook ------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return f"BuildWidget({self._session.root.name if self._session.root else self._session.session_id!r})"
+        if not self._session.closed:
+            self._session.catch_up()
+        said = _static.to_phrase(self._session.snapshot())
+        return f"<BuildWidget {said}{'; closed' if self._gone else ''}>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self._picture.bundle(super()._repr_mimebundle_(**kwargs))
 
     def _ipython_display_(self, **_kwargs: Any) -> None:
-        self._picture.display(f"buildwidget-{self.model_id}")
+        self._picture.display(self._display_name)
 
     def close(self) -> None:
         """Stop following the build; the cell keeps the last state as a table. Can be called again."""
@@ -247,7 +269,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
         self._forget()
         self._session.off_tick(self._outbox.tick)
         self._outbox.publish({"kind": "closed"})
-        self._picture.renew("The widget was closed; run the cell again to see the build live.")
+        self._picture.end()
         self._callbacks.clear()
         if self._owned:
             sessions.release(self._session)
@@ -299,7 +321,9 @@ def watch(
     if root.name == ".buildrunner":
         root = root.parent
     made = BuildWidget(root, height=height, filter=filter, poll=poll)
-    cells.replace(running_cell(), made)
+    cells.add(made, running())
+    if is_executed():
+        tables_in_boxes(BuildWidget)
     return made
 
 
@@ -318,7 +342,3 @@ def _shown(session: BuildSession) -> str:
     if shown.startswith(home + os.sep):
         shown = "~" + shown[len(home) :]
     return shown.encode("utf-8", "backslashreplace").decode()
-
-
-def _thread_of(loop: asyncio.AbstractEventLoop) -> int | None:
-    return getattr(loop, "_thread_id", None)

@@ -93,7 +93,7 @@ export default {
     observer.observe(el, { attributes: true, attributeFilter: ["class"] });
     ends.addEventListener("abort", () => observer.disconnect(), { once: true });
     look();
-    link.transport.start();
+    link.transport.start(ends);
     return () => ended.abort();
   },
 };

@@ -5,6 +5,7 @@ type Callback = (...args: never[]) => void;
 /** A model as anywidget hands it over, with the kernel's end of it in the hands of the test. */
 export class FakeModel implements WidgetModel {
   readonly sent: Record<string, unknown>[] = [];
+  readonly saved: Record<string, unknown>[] = [];
   readonly #state: Record<string, unknown>;
   readonly #callbacks = new Map<string, Set<Callback>>();
 
@@ -34,6 +35,9 @@ export class FakeModel implements WidgetModel {
   set(name: string, value: unknown): void {
     this.#state[name] = value;
     this.#emit(`change:${name}`);
+  }
+  save_changes(): void {
+    this.saved.push({ selected: this.#state.selected, filter: this.#state.filter });
   }
   kernel(content: unknown, buffers: DataView[] = []): void {
     this.#emit("msg:custom", content, buffers);

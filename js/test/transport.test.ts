@@ -205,12 +205,31 @@ describe("traits", () => {
     live.setFilter("status:error");
     expect(model.asked("select")).toEqual([{ kind: "select", ids: ["component:b"] }]);
     expect(model.asked("filter")).toEqual([{ kind: "filter", text: "status:error" }]);
+    // As traits too: marimo runs the cells that depend on them only then.
+    expect(model.saved.at(0)).toEqual({ selected: ["component:b"], filter: "auth" });
+    expect(model.saved.at(-1)).toEqual({ selected: ["component:b"], filter: "status:error" });
     // An echo of before does not undo what was just done here; the last word does arrive.
     model.kernel({ kind: "filter", text: "auth" });
     expect(live.filter).toBe("status:error");
     model.kernel({ kind: "selected", ids: ["component:a"] });
     expect([...live.selected]).toEqual(["component:b"]);
     await until("the kernel's word", () => live.selected.has("component:a"));
+  });
+
+  it("says whether a view is on show: with the first, and when the last is gone", () => {
+    start();
+    expect(model.asked("hello").at(-1)?.shown).toBe(true);
+    const views = [new AbortController(), new AbortController()];
+    model = new FakeModel();
+    transport = new CommTransport(model, new Live(), controller.signal);
+    for (const view of views) transport.start(view.signal);
+    expect(model.asked("hello")).toHaveLength(1);
+    views[0]?.abort();
+    expect(model.asked("view")).toEqual([]);
+    views[1]?.abort();
+    expect(model.asked("view")).toEqual([{ kind: "view", shown: false }]);
+    transport.start();
+    expect(model.asked("view").at(-1)).toEqual({ kind: "view", shown: true });
   });
 
   it("takes the height", () => {

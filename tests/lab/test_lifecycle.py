@@ -157,3 +157,18 @@ def test_the_end_of_the_build_renews_the_saved_picture(show, project):
     html = "".join(notebook.save()["cells"][0]["outputs"][-1]["data"]["text/html"])
     assert "Api finished" in html
     assert "100 %" in html
+
+
+def test_the_kernel_knows_whether_a_view_is_on_show(show, project):
+    project.put([component("api")])
+    notebook, face = show("from IPython.display import display\ndisplay(w)")
+    face.wait_live()
+    until(lambda: notebook.evaluate("w.on_show") == "shown", "the first view")
+    notebook.run(1)
+    Face(notebook, 1).wait()
+    notebook.edit(0, "'nothing'")
+    notebook.run(0)
+    until(lambda: notebook.evaluate("w.on_show") == "shown", "the second view is left")
+    notebook.edit(1, "'nothing'")
+    notebook.run(1)
+    until(lambda: notebook.evaluate("w.on_show") == "gone", "no view is left")

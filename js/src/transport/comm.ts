@@ -14,6 +14,8 @@ export interface WidgetModel {
   get(name: string): unknown;
   on(name: string, callback: (...args: never[]) => void): void;
   off(name?: string | null, callback?: ((...args: never[]) => void) | null): void;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
   send(content: unknown): void;
 }
 
@@ -32,6 +34,8 @@ export class CommTransport {
   #helloId: string | null = null;
   #helloSentAt = 0;
   #hellos = 0;
+  /** How many views are on show. The kernel keeps what somebody sees. */
+  #views = 0;
   #replayAt = Number.NEGATIVE_INFINITY;
   #replays = 0;
   #ticket = 0;
@@ -45,8 +49,14 @@ export class CommTransport {
     this.#live = live;
     this.#log = new LogReader(live, () => this.#askReplay());
     live.actions = {
-      select: (ids) => this.#send({ kind: "select", ids: [...ids] }),
-      filter: (text) => this.#send({ kind: "filter", text }),
+      select: (ids) => {
+        this.#send({ kind: "select", ids: [...ids] });
+        this.#save("selected", [...ids]);
+      },
+      filter: (text) => {
+        this.#send({ kind: "filter", text });
+        this.#save("filter", text);
+      },
       refresh: () => this.#send({ kind: "refresh" }),
       touch: () => this.#send({ kind: "touch" }),
       reconnect: () => this.#helloAfresh(),
@@ -71,9 +81,19 @@ export class CommTransport {
     this.#readSnapshot();
   }
 
-  /** A view is there: say hello, unless that was done. */
-  start(): void {
+  /** A view is there until the signal says otherwise: say hello, unless that was done. */
+  start(signal?: AbortSignal): void {
+    this.#views += 1;
+    signal?.addEventListener(
+      "abort",
+      () => {
+        this.#views -= 1;
+        if (this.#views === 0) this.#send({ kind: "view", shown: false });
+      },
+      { once: true },
+    );
     if (this.#hellos === 0) this.#hello();
+    else if (this.#views === 1) this.#send({ kind: "view", shown: true });
   }
 
   /** The host says whether the comm still has a kernel behind it. */
@@ -175,6 +195,17 @@ export class CommTransport {
     }
   }
 
+  /** The trait too: it is what a host that runs dependent cells again (marimo) looks at. A message comes sooner. */
+  #save(name: string, value: unknown): void {
+    if (this.#disposed || this.#seen.dead || this.#seen.closed) return;
+    try {
+      this.#model.set(name, value);
+      this.#model.save_changes();
+    } catch {
+      // As above.
+    }
+  }
+
   #hello(): void {
     const now = performance.now();
     this.#ticket += 1;
@@ -182,7 +213,7 @@ export class CommTransport {
     this.#helloSentAt = now;
     this.#seen.helloAt ??= now;
     const { epoch, seq } = this.#live.store;
-    this.#send({ kind: "hello", id: this.#helloId, epoch, seq });
+    this.#send({ kind: "hello", id: this.#helloId, epoch, seq, shown: this.#views > 0 });
     this.#hellos += 1;
     clearTimeout(this.#helloTimer);
     const next = HELLO_AGAIN[this.#hellos - 1];
