@@ -33,7 +33,7 @@ from ._sessions import sessions
 
 __all__ = ["BuildWidget", "watch"]
 
-FIRST_LOOK: Final = 0.060  # seconds `watch` gives the first reading, so that the cell opens with the truth
+FIRST_LOOK: Final = 0.250  # seconds `watch` gives the first reading at most, so that the cell opens with the truth
 SNAPSHOT_EVERY: Final = 1.0  # seconds between two states kept for a page that reloads
 
 _STATIC = Path(__file__).parent.parent / "static"
