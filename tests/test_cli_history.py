@@ -262,7 +262,7 @@ def test_warnings_are_told_beside(shop: Project) -> None:
     assert done.stderr == ""
 
 
-def test_a_closed_pipe_ends_it_quietly(folder: Path) -> None:
+def test_a_closed_pipe_ends_it_with_a_line(folder: Path) -> None:
     for words in ("history {} -t features", "history {} -t features -f json"):
         done = subprocess.run(
             ["bash", "-c", f"{sys.executable} -m buildwidget {words.format(folder)} | head -1"],
@@ -272,7 +272,7 @@ def test_a_closed_pipe_ends_it_quietly(folder: Path) -> None:
             check=False,
         )
         assert len(done.stdout.splitlines()) == 1
-        assert done.stderr == ""
+        assert done.stderr == "buildwidget: standard output cannot be written to: its reader has closed it\n"
 
 
 def test_no_cache_keeps_nothing(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

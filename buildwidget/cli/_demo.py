@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ._options import project_folder
-from ._output import FAILED, OUTPUT, echo, fail, make_console
+from ._output import FAILED, code_of_write, echo, fail, make_console
 
 if TYPE_CHECKING:
     from ..errors import DemoError
@@ -113,10 +112,10 @@ def demo(
 def _end(error: DemoError | OSError, folder: Path) -> NoReturn:
     """Say why the demo cannot go on; a disk that is full has an exit code of its own."""
     cause = error if isinstance(error, OSError) else error.__cause__
-    is_full = isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    code = code_of_write(cause) if isinstance(cause, OSError) else FAILED
     if isinstance(error, OSError):
-        fail(f"the demo cannot write to {folder}: {error.strerror or error}", OUTPUT if is_full else FAILED)
-    fail(str(error), OUTPUT if is_full else FAILED)
+        fail(f"the demo cannot write to {folder}: {error.strerror or error}", code)
+    fail(str(error), code)
 
 
 def watch(

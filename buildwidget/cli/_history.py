@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._options import project_folder
-from ._output import FAILED, NO_BUILD, OUTPUT, USAGE, fail, note
+from ._output import FAILED, NO_BUILD, USAGE, code_of_write, fail, note
 from ._tables import plain_value, show_rows, show_table, visible_changes
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def history(
       buildwidget history --git -t checkpoints     also what rollbacks overwrote
 
     \b
-    Exit codes: 0, 1 it cannot be read, 2 usage, 3 no build there, 74 it cannot be
-    written.
+    Exit codes: 0, 1 it cannot be done and a line says why, 2 usage, 3 no build
+    there, 74 the output is full or closed.
     """
     from ..history.tables import TABLES
 
@@ -148,7 +148,7 @@ def history(
             with replacing(output.expanduser()) as file:
                 write(found, file, wanted)
         except OSError as error:
-            fail(f"{output} cannot be written: {error.strerror or error}", OUTPUT)
+            fail(f"{output} cannot be written: {error.strerror or error}", code_of_write(error))
         note(f"{found.num_rows:,} rows are in {output}")
     warnings = build.arrow("warnings").num_rows
     if warnings and table != "warnings":

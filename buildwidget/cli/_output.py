@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -34,6 +35,7 @@ __all__ = [
     "TIMEOUT",
     "USAGE",
     "code_of",
+    "code_of_write",
     "echo",
     "echo_json",
     "fail",
@@ -70,6 +72,12 @@ _CODE_OF: dict[type[BuildwidgetError], int] = {  # the first that fits
 def code_of(error: BuildwidgetError) -> int:
     """The exit code of a command that ends with this error."""
     return next((code for kind, code in _CODE_OF.items() if isinstance(error, kind)), FAILED)
+
+
+def code_of_write(error: OSError) -> int:
+    """The exit code of a command that cannot write what it is asked to: whether that is full or closed, or wrong."""
+    full_or_closed = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE, errno.EIO}
+    return OUTPUT if error.errno in full_or_closed else FAILED
 
 
 def echo(text: str) -> None:
