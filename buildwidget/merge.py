@@ -4,7 +4,8 @@ The rules
 ---------
 - A file is compared with *its own* last contribution. Reading it again with the same content changes nothing.
 - Components, and features, come from the newest checkpoint (time, then id) that is not rolled back and holds any; an
-  empty list never removes. ``features.json`` and other files add to them.
+  empty list never removes. Of the same time, what was written last is the newest, but for a folder that is a copy.
+  ``features.json`` and other files add to them.
 - The same kind and id in several files: the newest wins, field by field. A checkpoint is as old as it says; any other
   file as old as its modification time, unless the whole folder is a copy (all files are newer than what they say).
   Ties go to the checkpoint, then ``features.json``, then the orchestration state. A field that is None, empty or
@@ -52,6 +53,7 @@ from .state import CHECKPOINT_WINDOW, KINDS, Delta, checkpoint_key
 __all__ = ["Merge", "is_copied"]
 
 _Key = tuple[str, str]  # (kind, id)
+_Entry = tuple[datetime, datetime, str, str]  # a checkpoint: its time, when it was written, its id and its path
 
 _RANK: Final = {Shape.CHECKPOINT: 3, Shape.FEATURES: 2, Shape.ORCHESTRATION: 1}
 _UNSAID: Final[tuple[Any, ...]] = (None, "", [], {}, Status.UNKNOWN)
@@ -103,8 +105,8 @@ class Merge:
         self._said: dict[_Key, dict[str, _Said]] = {}
         self._merged: dict[str, dict[str, Any]] = {kind: {} for kind, _ in KINDS.values()}
         self._by_path: dict[str, set[_Key]] = {}
-        self._holders: dict[str, list[tuple[datetime, str, str]]] = {"component": [], "feature": []}
-        self._checkpoints: list[tuple[datetime, str, str]] = []  # all that are not rolled back
+        self._holders: dict[str, list[_Entry]] = {"component": [], "feature": []}
+        self._checkpoints: list[_Entry] = []  # all that are not rolled back
         self._versions: Counter[str] = Counter()
         self._files: Counter[str] = Counter()
         self._in_time = self._later = 0  # files written when they say so, and later
@@ -143,6 +145,8 @@ class Merge:
                 self._shape[path] = said.shape
                 self._records[said.shape][path] = said
             if said == old or (said and old and msgspec.structs.replace(said, written=old.written) == old):
+                if old and old.shape is Shape.CHECKPOINT:
+                    self._records[old.shape][path] = old  # a checkpoint has its place by when it was written
                 continue
             self._count_written(old, -1)
             self._count_written(said, 1)
@@ -243,14 +247,9 @@ class Merge:
         for record, add in ((old, False), (new, True)):
             if record is None or record.checkpoint is None:
                 continue
-            entry = (record.time, record.checkpoint.checkpoint_id, path)
             if record.checkpoint.status == "rolled_back":
                 continue
-            _change(self._checkpoints, entry, add)
-            if record.components:
-                _change(self._holders["component"], entry, add)
-            if record.features:
-                _change(self._holders["feature"], entry, add)
+            self._place(path, record, record.checkpoint.checkpoint_id, add=add)
             made = set(record.checkpoint.files_created)
             if add:
                 self._files.update(made)
@@ -259,6 +258,16 @@ class Merge:
                 for name in made:
                     if self._files[name] <= 0:
                         del self._files[name]
+
+    def _place(self, path: str, record: Record, id_: str, *, add: bool) -> None:
+        """Put a checkpoint into the ordered lists, or take it out. Of one stamp, what was written last is last."""
+        written = record.written if record.written and not self._copied else _EPOCH
+        entry = (record.time, written, id_, path)
+        _change(self._checkpoints, entry, add)
+        if record.components:
+            _change(self._holders["component"], entry, add)
+        if record.features:
+            _change(self._holders["feature"], entry, add)
 
     def _count_written(self, record: Record | None, by: int) -> None:
         """Count a file that states a time with those written then, or with those written later."""
@@ -277,6 +286,11 @@ class Merge:
         if copied == self._copied:
             return
         self._copied = copied
+        for entries in (self._checkpoints, *self._holders.values()):
+            entries.clear()
+        for path, record in self._records[Shape.CHECKPOINT].items():
+            if record.checkpoint is not None and record.checkpoint.status != "rolled_back":
+                self._place(path, record, record.checkpoint.checkpoint_id, add=True)
         for shape, records in self._records.items():
             if shape is not Shape.CHECKPOINT:
                 for path, record in records.items():
@@ -305,7 +319,7 @@ class Merge:
         """Let the newest checkpoint that holds any speak for all checkpoints, for components and for features."""
         for kind, attribute in (("component", "components"), ("feature", "features")):
             holders = self._holders[kind]
-            path = holders[-1][2] if holders else None
+            path = holders[-1][-1] if holders else None
             record = self._record(path) if path else None
             self._say(f"*checkpoint:{kind}", record, list(getattr(record, attribute)) if record else [], touched)
 
@@ -413,7 +427,7 @@ class Merge:
         return progress, session
 
     def _newest(self) -> Record | None:
-        return self._record(self._checkpoints[-1][2]) if self._checkpoints else None
+        return self._record(self._checkpoints[-1][-1]) if self._checkpoints else None
 
     def _record(self, path: str) -> Record:
         return self._records[self._shape[path]][path]
@@ -424,7 +438,7 @@ class Merge:
 
     def _own_word(self) -> Status:
         """The word that the newest of the files that hold components and features has for itself."""
-        chosen = [self._record(holders[-1][2]) for holders in self._holders.values() if holders]
+        chosen = [self._record(holders[-1][-1]) for holders in self._holders.values() if holders]
         holding = chosen + [r for r in self._of(Shape.FEATURES) if r.features]
         spoken = [r for r in holding if r.own is not Status.UNKNOWN]
         return max(spoken, key=lambda r: (self._time_of(r), r.path)).own if spoken else Status.UNKNOWN
@@ -507,7 +521,7 @@ def _order(item: Any) -> tuple[int, Any, str]:
     return (rank, at, getattr(item, id_field))
 
 
-def _change(entries: list[tuple[datetime, str, str]], entry: tuple[datetime, str, str], add: bool) -> None:
+def _change(entries: list[_Entry], entry: _Entry, add: bool) -> None:
     if add:
         insort(entries, entry)
         return

@@ -128,3 +128,31 @@ def test_in_a_copy_the_files_own_times_count():
     finished = shown((CHECKPOINT, parse(CHECKPOINT, b'{"timestamp": "2026-11-24T10:00:00Z", "components": '
         b'[{"id": "a", "status": "done"}]}', copied)), registry("2026-11-24", copied))  # fmt: skip
     assert finished.session.ended_at == datetime(2026, 11, 24, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_checkpoints_of_one_stamp_are_ordered_by_when_they_were_written(tmp_path, copied):
+    """Midnight for all, as a coarse clock writes it. Of a copy, the times of the files say nothing: then ids decide."""
+    folder = tmp_path / ".buildrunner" / "checkpoints"
+    folder.mkdir(parents=True)
+    merge, files = Merge(), []
+    for number, (id_, word) in enumerate((("c", "todo"), ("b", "in_progress"), ("a", "done"))):
+        body = {"id": id_, "timestamp": "2026-03-02T00:00:01+00:00", "components": [{"id": "x", "status": word}]}
+        at = datetime(2026, 3, 2, 0, 0, 1 + number, tzinfo=UTC) + timedelta(days=30 if copied else 0)
+        path = folder / f"{id_}.json"
+        path.write_text(json.dumps(body))
+        os.utime(path, (at.timestamp(), at.timestamp()))
+        files.append(
+            (
+                f".buildrunner/checkpoints/{id_}.json",
+                parse(f".buildrunner/checkpoints/{id_}.json", path.read_bytes(), at),
+            )
+        )
+    status = "not_started" if copied else "completed"
+    for order in (files, files[::-1]):
+        merge, state = Merge(), BuildState()
+        for file in order:
+            for change in state.diff(merge.update([file]), session_id="s", now=NOON):
+                state.apply(*change)
+        assert [c.status for c in state.snapshot().components] == [status]
+    assert read_history(tmp_path, cache=False).components["status"].iloc[-1] == status

@@ -69,10 +69,10 @@ class Maker:
 
     @cached_property
     def _order(self) -> NDArray[Any]:
-        """The files by project, time, id and version."""
+        """The files by project, time, when they were written (not of a copy), id and version."""
         files = self._store.files
         ids = files.column("checkpoint_id").data
-        order = np.lexsort((files.raw("version"), ids, self.times.ts, files.raw("root")))
+        order = np.lexsort((files.raw("version"), ids, self.times.modified, self.times.ts, files.raw("root")))
         return order[self._store.alive()[order]] if self._store.has_dropped else order
 
     @cached_property
