@@ -20,7 +20,6 @@ import secrets
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,22 +27,23 @@ from types import TracebackType
 from typing import Any, Final, Self
 from weakref import WeakSet
 
-from . import events as ev
-from . import formats, publish
-from .errors import CheckpointError
-from .formats.record import Record
-from .formats.values import utc_of
-from .log import EventLog, Logged
-from .merge import Merge
-from .model import BuildStatus, BuildWarning, Progress, Runtime, State
-from .reading.files import MAYBE_TORN, Torn, as_text, is_wanted, open_file, read_file, stamp_of
-from .reading.retry import Retry
-from .state import BuildState, Delta, is_context
-from .terminal import Chunk, Terminal
-from .watching.pending import FileChange
-from .watching.source import ChangeSource
-from .watching.still import StillSource
-from .watching.tail import Tails
+from .. import events as ev
+from .. import formats, publish
+from ..errors import CheckpointError
+from ..formats.record import Record
+from ..formats.values import utc_of
+from ..log import EventLog, Logged
+from ..merge import Merge
+from ..model import BuildStatus, BuildWarning, Progress, Runtime, State
+from ..reading.files import MAYBE_TORN, Torn, as_text, is_wanted, open_file, read_file, stamp_of
+from ..reading.retry import Retry
+from ..state import BuildState, Delta, is_context
+from ..terminal import Chunk, Terminal
+from ..watching.pending import FileChange
+from ..watching.source import ChangeSource
+from ..watching.still import StillSource
+from ..watching.tail import Tails
+from ._subscription import Subscription, Waker
 
 __all__ = ["BuildSession"]
 
@@ -120,7 +120,7 @@ class BuildSession:
         self._probed_at = 0.0  # when the loop was asked last
         self._opened = self._closed = self._loaded = False
         self._stamp: datetime | None = None
-        self._wakers: WeakSet[_Waker] = WeakSet()
+        self._wakers: WeakSet[Waker] = WeakSet()
         self._flusher: threading.Timer | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -168,9 +168,9 @@ class BuildSession:
             waker.clear()
             await waker.wait(0.02)
 
-    def waker(self) -> _Waker:
+    def waker(self) -> Waker:
         """What wakes the task that calls this, whenever there is something new. It lives as long as it is held."""
-        waker = _Waker()
+        waker = Waker()
         with self.lock:  # the pump goes through them
             self._wakers.add(waker)
         return waker
@@ -371,7 +371,7 @@ class BuildSession:
         A subscriber costs no memory: it reads the log at its own pace. If it falls so far behind that the log no
         longer reaches back, it gets a `Gap` and a `Snapshot`, and goes on from there.
         """
-        return _Subscription(self, self.seq if since is None else since)
+        return Subscription(self, self.seq if since is None else since)
 
     def _notify(self) -> None:
         for waker in list(self._wakers):
@@ -707,81 +707,3 @@ def _uninterrupted() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
         if caught:
             before(*caught[0])
-
-
-class _Subscription:
-    """The messages of a session from one number on. It holds nothing that must be closed."""
-
-    def __init__(self, session: BuildSession, at: int) -> None:
-        self._session, self._at = session, at
-        self._ready: deque[Any] = deque()
-        self._waker: _Waker | None = None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        session = self._session
-        waker = self._waker = self._waker or session.waker()
-        while not self._ready:
-            waker.clear()
-            rows = session.since(self._at, 1_000)
-            if rows is None:
-                self._skip()
-            elif rows:
-                self._ready.extend(row.event for row in rows)
-                self._at = rows[-1].event.seq
-            elif session.closed:
-                raise StopAsyncIteration
-            else:
-                await waker.wait(None)
-        return self._ready.popleft()
-
-    def _skip(self) -> None:
-        seq, state = self._session.snapshot_at()
-        common: dict[str, Any] = {"session_id": self._session.session_id, "timestamp": datetime.now(UTC)}
-        first = self._at + 1 if self._at <= seq else None
-        self._ready.append(ev.Gap(from_seq=first, to_seq=seq, reason="log_exceeded", **common))
-        self._ready.append(ev.Snapshot(epoch=self._session.epoch, seq=seq, state=state, **common))
-        self._at = seq
-
-
-class _Waker:
-    """Wakes one task of the running event loop (asyncio or trio) from any thread."""
-
-    def __init__(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            import trio
-
-            self._event: Any = trio.Event()
-            self._trio: Any = trio
-            self._post: Callable[[Callable[[], None]], Any] = trio.lowlevel.current_trio_token().run_sync_soon
-        else:
-            self._trio = None
-            self._event = asyncio.Event()
-            self._post = loop.call_soon_threadsafe
-
-    def wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is gone (trio.RunFinishedError is one too)
-            self._post(self._set)
-
-    def _set(self) -> None:
-        self._event.set()
-
-    def clear(self) -> None:
-        if self._trio:
-            if self._event.is_set():
-                self._event = self._trio.Event()
-        else:
-            self._event.clear()
-
-    async def wait(self, timeout: float | None) -> None:
-        if self._trio:
-            with self._trio.move_on_after(timeout if timeout is not None else float("inf")):
-                await self._event.wait()
-        else:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._event.wait()
