@@ -22,6 +22,7 @@ import httpx
 import psutil
 import pytest
 import uvicorn
+from websockets.exceptions import ConnectionClosed
 
 from buildwidget.server import _uvicorn
 from buildwidget.server.budget import Budget, Version
@@ -218,10 +219,13 @@ def test_many_that_do_not_read_a_big_state_share_it(target, way, query) -> None:
         if number % 4 == 0:
             server.ask("say")  # so that the next would need another version
         server.look()
-    if way == "frames":
+    if way == "frames" and _uvicorn.protocols()[1] is not _uvicorn.plain_websocket():
         until(lambda: server.look() or server.meters[0] == 0, 45)
         assert server.meters[1] == 200
-    else:  # some wait for their turn, and that is not their fault
+    else:
+        # A server that takes only whole messages copies each: as many clients as the budget has room for are served at
+        # a time, for as long as their patience lasts. The others wait for their turn, and that is not their fault: to
+        # drop all 200 takes minutes.
         until(lambda: server.look() or server.meters[1] >= 10, 45)
     assert server.grown < 128
 
@@ -382,10 +386,13 @@ async def test_a_slow_reader_gets_a_big_state_whole_and_then_what_came_meanwhile
             await ws.send('{"type":"request_status","id":"é"}')
             status = (await read_until(ws, of_type("status"), folder))[-1]
             assert (status["id"], status["seq"], status["state"]) == ("é", session.seq, plain(session))
-            if not stock:
-                await ws.send('{"type":"request_status"}')
-                await ws.close()  # in the middle of the answer
-                assert ws.close_code == 1000
+            await ws.send('{"type":"request_status"}')
+            closing = asyncio.create_task(ws.close())  # in the middle of the answer
+            with contextlib.suppress(ConnectionClosed):  # this library hears no goodbye while two messages are unread
+                while True:
+                    await ws.recv()
+            await closing
+            assert ws.protocol.close_code == 1000
 
 
 def test_the_end_comes_after_a_big_state(stock) -> None:

@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from buildwidget.server._frames import WebSocketProtocol
-from buildwidget.server._http import HttpProtocol
+from buildwidget.server._uvicorn import plain_websocket, protocols
 from tests.projects import until
 
 TEXT, BINARY, CLOSE, PING, PONG, CONT = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
@@ -33,15 +32,18 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 
 
-@pytest.fixture(scope="module")
-def port():
+@pytest.fixture(scope="module", params=["fast", "plain"])
+def port(request):
+    http, ws = protocols()
+    if request.param == "plain":
+        ws = plain_websocket()
     listener = socket.create_server(("127.0.0.1", 0))
-    options: dict[str, Any] = {"http": HttpProtocol, "ws": WebSocketProtocol, "log_config": None, "lifespan": "off"}
+    options: dict[str, Any] = {"http": http, "ws": ws, "log_config": None, "lifespan": "off"}
     server = uvicorn.Server(uvicorn.Config(echo, ws_ping_interval=None, ws_per_message_deflate=False, **options))
     thread = threading.Thread(target=lambda: server.run([listener]), daemon=True)
     thread.start()
     until(lambda: server.started)
-    yield listener.getsockname()[1]
+    yield listener.getsockname()[1], ws is plain_websocket()
     server.should_exit = True
     thread.join(10)
 
@@ -65,7 +67,9 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
 class Peer:
     """The other side of one connection."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, plain: bool) -> None:
+        self.plain = plain
+        self.seen: list[tuple[int, bytes]] = []
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
@@ -105,6 +109,8 @@ class Peer:
 
     def read(self) -> tuple[int, bytes] | None:
         """The next frame: opcode and payload; None at the end."""
+        if self.seen:
+            return self.seen.pop()
         head = self._take(2)
         if head is None:
             return None
@@ -117,6 +123,14 @@ class Peer:
         elif size == 127:
             size = struct.unpack("!Q", self._take(8) or b"")[0]
         return head[0] & 0x0F, self._take(size) or b""
+
+    def answers_first(self, payload: bytes) -> None:
+        """What came before the end is answered. uvicorn's own classes may end at once, which RFC 6455, 7.1.7, allows."""
+        got = self.read()
+        if self.plain and got is not None and got[0] == CLOSE:
+            self.seen.append(got)
+        else:
+            assert got == (TEXT, payload)
 
     def closes_with(self, *codes: int | None) -> None:
         """The server closes: with one of these codes (None: without one), and ends the connection."""
@@ -139,7 +153,7 @@ class Peer:
 
 @pytest.fixture
 def peer(port):
-    made = Peer(port)
+    made = Peer(*port)
     yield made
     made.socket.close()
 
@@ -199,7 +213,7 @@ def test_2_ten_pings(peer, piece) -> None:
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, CLOSE])
 def test_3_reserved_bits(peer, rsv, opcode) -> None:
     peer.send(frame(TEXT, b"first") + frame(opcode, b"", rsv=rsv) + frame(PING))
-    assert peer.read() == (TEXT, b"first")
+    peer.answers_first(b"first")
     peer.closes_with(1002)
 
 
@@ -207,7 +221,7 @@ def test_3_reserved_bits(peer, rsv, opcode) -> None:
 @pytest.mark.parametrize("payload", [b"", b"reserved"])
 def test_4_reserved_opcodes(peer, opcode, payload) -> None:
     peer.send(frame(TEXT, b"first") + frame(opcode, payload) + frame(PING))
-    assert peer.read() == (TEXT, b"first")
+    peer.answers_first(b"first")
     peer.closes_with(1002)
 
 
@@ -243,7 +257,7 @@ def test_5_a_continuation_of_nothing(peer, fin) -> None:
 @pytest.mark.parametrize("fin", [True, False], ids=["5.15", "5.16, 5.17"])
 def test_5_continuations_after_the_end(peer, fin) -> None:
     peer.send(frame(TEXT, b"a", fin=False) + frame(CONT, b"b") + frame(CONT, b"c", fin=fin) + frame(TEXT, b"d"))
-    assert peer.read() == (TEXT, b"ab")
+    peer.answers_first(b"ab")
     peer.closes_with(1002)
 
 
@@ -344,13 +358,13 @@ def test_6_invalid_text_in_fragments_is_refused(peer, payload) -> None:
 
 def test_7_1_a_close_is_answered_and_nothing_after_it(peer) -> None:
     peer.send(frame(TEXT, b"Hello") + close() + frame(TEXT, b"late") + frame(PING))
-    assert peer.read() == (TEXT, b"Hello")
+    peer.answers_first(b"Hello")
     peer.closes_with(1000)
 
 
 def test_7_1_5_a_close_inside_a_message(peer) -> None:
     peer.send(frame(TEXT, b"frag", fin=False) + close() + frame(CONT, b"ment"))
-    peer.closes_with(1000)
+    peer.closes_with(*((1000, 1002) if peer.plain else (1000,)))  # websockets itself counts it as a fault
 
 
 @pytest.mark.parametrize(

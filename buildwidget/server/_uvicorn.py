@@ -49,6 +49,7 @@ def protocols() -> tuple[Any, Any]:
     return http or "auto", ws or plain_websocket()
 
 
+@functools.cache
 def plain_websocket() -> Any:
     """The WebSocket of uvicorn's own choice, which lets the application end a connection at once."""
     config = uvicorn.Config(_nobody, ws="auto", log_config=None)

@@ -44,7 +44,7 @@ async def handle(
     if isinstance(verdict, Refusal):
         sessions.meters.refusals += 1
         logger.info("refused a client: %s", verdict.error)
-        with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.suppress(Exception):  # whatever a server raises when its client has gone meanwhile
             await refuse(scope, send, verdict)
         return
     problem: tuple[int, str] | None = None
@@ -65,7 +65,7 @@ async def handle(
         sessions.meters.refusals += 1
         code, reason = problem or (1011, "")
         logger.info("refused a client: %s", reason)
-        with contextlib.suppress(OSError, RuntimeError):  # what servers raise when it has gone meanwhile
+        with contextlib.suppress(Exception):  # the same
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": code, "reason": reason})
         return

@@ -40,7 +40,7 @@ ABORT: Final = "buildwidget.abort"  # there too: ends the connection, whatever i
 
 SLICE: Final = 64 * 1024  # bytes that a socket is given at a time
 MAY_WAIT: Final = 256 * 1024  # bytes that wait for a task to send them before their client counts as slow
-COPIES: Final = 2  # of a whole message, that a server keeps until its client has read it
+COPIES: Final = 3  # of a whole message, that a server may keep until its client has read it
 WITNESS: Final = 120.0  # seconds that a message may lie in a server's buffer and be counted
 
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
