@@ -184,18 +184,18 @@ MESSAGE_PINGS = [masked(json.dumps({"type": "ping", "id": "p" * 190}).encode())]
 def test_one_that_asks_and_does_not_read_costs_nothing_and_is_dropped(target, questions) -> None:
     server = target(170_000)
     client = server.stream()
+    if questions is MESSAGE_PINGS:  # a pong is small: what fills the socket first is something else
+        client.sendall(b"".join(STATUS * 40))
     client.setblocking(False)
     rest = b""
     end = time.monotonic() + 25
-    many = 1 if questions is not MESSAGE_PINGS else 0
-    sent = 0
     gone = False
     while not gone and time.monotonic() < end:
         for question in questions:
             rest = rest or question
             try:
                 done = client.send(rest)
-                rest, sent = rest[done:], sent + done
+                rest = rest[done:]
             except BlockingIOError:
                 pass
             except OSError:
@@ -203,12 +203,9 @@ def test_one_that_asks_and_does_not_read_costs_nothing_and_is_dropped(target, qu
                 break
         server.look()
         time.sleep(1 / 95 if questions is not PINGS else 0.001)  # what is allowed: fewer than 100 in a second
-        if not many and sent > 64_000:
-            break
     assert server.grown < 16
-    if many:
-        assert gone
-        assert server.meters[:2] == (0, 1)
+    assert gone
+    assert server.meters[:2] == (0, 1)
 
 
 @pytest.mark.parametrize("query", ["?snapshot=1", "", "?topics=components"], ids=["snapshot", "messages", "filtered"])

@@ -125,7 +125,7 @@ class Peer:
         return head[0] & 0x0F, self._take(size) or b""
 
     def answers_first(self, payload: bytes) -> None:
-        """What came before the end is answered. uvicorn's own classes may end at once, which RFC 6455, 7.1.7, allows."""
+        """What came before the end is answered. uvicorn's own classes may end at once (RFC 6455, 7.1.7)."""
         got = self.read()
         if self.plain and got is not None and got[0] == CLOSE:
             self.seen.append(got)
