@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildwidget.history import _git
+from buildwidget.history import _git, read_history
 from buildwidget.history._git import GitError, GitVersion, NotAGitRepositoryError, digest, read_git, versions
 from buildwidget.history._history import History
 from buildwidget.history._read import read_files
@@ -655,3 +655,51 @@ def test_a_root_says_what_is_looked_at() -> None:
     assert _git._is_read(home, f"{CHECKPOINTS}/a.json")
     assert not _git._is_read(home, ".buildrunner/build.log")
     assert not _git._is_read(home, f"{CHECKPOINTS}/a.md")
+
+
+# -- times that were not renewed, and links ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stated", ["2026-03-01T00:00:00Z", "2026-03-01", "2026-02-27T15:30:00Z"])
+def test_versions_an_hour_apart_whose_time_was_not_renewed_are_different_moments(
+    repository: Repository, stated: str
+) -> None:
+    project = Project(repository.root)
+    moments = [START + timedelta(hours=number) for number in range(5)]
+    for number, moment in enumerate(moments):
+        features = [
+            {"id": f"f{at}", "status": "completed" if at < number else "in_progress" if at == number else "pending"}
+            for at in range(4)
+        ]
+        project.write("features.json", {"last_updated": stated, "features": features})
+        repository.commit(moment)
+    os.utime(project.dir / "features.json", (moments[-1].timestamp(),) * 2)
+    history = read_history(repository.root, git=True)
+    assert history.checkpoints["ts"].tolist()[1:] == moments[1:]
+    assert history.checkpoints["ts"].nunique() == 5
+    burnup = history.burnup(kind="feature")
+    assert burnup["done"].tolist() == [0, 1, 2, 3, 4]
+    cycles = history.cycle_time(kind="feature").set_index("item_id")["cycle_time"]
+    assert [cycles[f"f{at}"] for at in (1, 2, 3)] == [timedelta(hours=1)] * 3
+
+
+def test_versions_in_a_linked_folder_come_back(tmp_path: Path) -> None:
+    """By every road the same: the folder itself, or a link to one elsewhere in the project."""
+    told = []
+    for name in ("plain", "linked"):
+        repository = Repository(tmp_path / name / "shop")
+        project = Project(repository.root, make=False)
+        project.dir.mkdir()
+        if name == "linked":
+            (repository.root / "store/saved").mkdir(parents=True)
+            (project.dir / "checkpoints").symlink_to("../store/saved")
+        else:
+            (project.dir / "checkpoints").mkdir()
+        for progress in (10, 40, 70):
+            project.checkpoint("c1", [component("api", progress)], timestamp="2026-03-01T08:59:00Z")
+            repository.commit()
+        history = read_history(repository.root, git=True)
+        assert history.warnings.empty
+        told.append(history.components[["version", "component_id", "progress"]].to_numpy().tolist())
+        assert set(history.checkpoints["file_path"]) == {f"{CHECKPOINTS}/c1.json"}
+    assert told[0] == told[1] == [[1, "api", 10.0], [2, "api", 40.0], [3, "api", 70.0]]

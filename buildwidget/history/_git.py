@@ -11,6 +11,7 @@ a long history does not need much memory.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -27,7 +28,7 @@ from ..formats import MAX_BYTES, shape_of
 from ..formats.record import UNKNOWN_WORD
 from ..reading.files import BASE, MAX_DEPTH, as_text
 from ._read import PIECE, is_plain
-from ._scan import Root, is_plain_folder
+from ._scan import Root, is_plain_folder, links_inside
 from ._store import Stamp, Store
 
 __all__ = ["GitVersion", "digest", "read_git", "versions"]
@@ -134,7 +135,7 @@ def read_git(store: Store, root: int, *, told: Callable[[int], object] | None = 
     def warn(path: str, code: str, message: str) -> None:
         store.warn(root, as_text(path), code, message)
 
-    found = versions(home.path, home.below, wanted=lambda path: _is_read(home, path), warn=warn)
+    found = _versions_of(home, warn)
     with contextlib.closing(found):
         for version in found:
             before = len(store.warnings)
@@ -151,6 +152,24 @@ def read_git(store: Store, root: int, *, told: Callable[[int], object] | None = 
     if told is not None and since:
         told(since)
     return newest
+
+
+def _versions_of(home: Root, warn: Callable[[str, str, str], object]) -> Generator[GitVersion]:
+    """The versions of a project's files under the names by which they are found on disk: git follows no links."""
+    yield from versions(home.path, home.below, wanted=lambda path: _is_read(home, path), warn=warn)
+    for link, target in links_inside(home).items():
+
+        def named(path: str, link: str = link, target: str = target) -> str:
+            return link + path[len(target) :]
+
+        def tell(path: str, code: str, message: str, target: str = target) -> None:
+            if path != target:  # what is wrong with the whole repository is told already
+                warn(path, code, message)
+
+        inside = versions(home.path, target, wanted=lambda path, name=named: _is_read(home, name(path)), warn=tell)
+        with contextlib.closing(inside):
+            for version in inside:
+                yield dataclasses.replace(version, path=named(version.path))
 
 
 def _name_commit(store: Store, first: int, commit: str, faults: set[tuple[str, str, str]]) -> None:

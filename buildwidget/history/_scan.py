@@ -15,7 +15,16 @@ from typing import Any, Final
 from ..formats import shape_of
 from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, as_text, is_inside
 
-__all__ = ["Root", "files_of", "folders_left_out", "is_plain_folder", "logs_of", "plain_folders_of", "roots_of"]
+__all__ = [
+    "Root",
+    "files_of",
+    "folders_left_out",
+    "is_plain_folder",
+    "links_inside",
+    "logs_of",
+    "plain_folders_of",
+    "roots_of",
+]
 
 _FOREIGN: Final = frozenset({".git", "node_modules", "__pycache__", ".venv"})
 
@@ -139,7 +148,11 @@ def plain_folders_of(root: Root) -> list[str]:
 
 
 def _walk(
-    root: Root, skip: Collection[str] = (), *, left_out: list[tuple[str, str, str]] | None = None
+    root: Root,
+    skip: Collection[str] = (),
+    *,
+    left_out: list[tuple[str, str, str]] | None = None,
+    followed: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, list[str]]]:
     """Each folder with the names of the files in it. A linked folder is entered as the live view does: see `_leads`."""
     entered: set[str] = set()  # where the links lead that were followed
@@ -176,6 +189,8 @@ def _walk(
                 left_out.append((link, *_OUTSIDE))
             elif where == "inside" and real not in entered:
                 entered.add(real)
+                if followed is not None:
+                    followed[link] = real
                 todo.append((link, depth + 1))
         yield folder, [] if folder in skip else names
 
@@ -197,3 +212,12 @@ def folders_left_out(root: Root) -> list[tuple[str, str, str]]:
     for _ in _walk(root, plain_folders_of(root), left_out=found):
         pass
     return sorted(found)
+
+
+def links_inside(root: Root) -> dict[str, str]:
+    """The linked folders that are read, and where they lead: both relative to the root, with ``/``."""
+    followed: dict[str, str] = {}
+    for _ in _walk(root, followed=followed):
+        pass
+    home = os.path.realpath(root.path)
+    return {link: os.path.relpath(real, home).replace(os.sep, "/") for link, real in followed.items()}
