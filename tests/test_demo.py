@@ -145,7 +145,7 @@ def test_every_file_parses_at_every_step(scenario: Scenario) -> None:
         for write in step.writes:
             if not write.path.endswith(".json"):
                 continue
-            record = parse(write.path, write.content.encode(), START)
+            record = parse(write.path, write.content.encode(), START + timedelta(minutes=step.minute))
             assert record.warnings == [], write.path
             assert record.shape is shape_of(write.path)
             shapes.add(record.shape)

@@ -120,7 +120,7 @@ describe("what a reader sees", () => {
   it.each([900, 380])(
     "says in its body what it waits for, where, and what would start it, %s px wide",
     async (width) => {
-      const path = `/home/ada/${"a-long-name-of-a-folder/".repeat(9)}.buildrunner`;
+      const path = `/srv/${"a-long-name-of-a-folder/".repeat(9)}.buildrunner`;
       const why = `Waiting: ${path} does not exist. This starts by itself as soon as a build writes its first file.`;
       const warning = { file_path: ".buildrunner", code: "waiting", message: why };
       face = mount(state({ warnings: [warning] }), width);
