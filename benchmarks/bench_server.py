@@ -44,7 +44,8 @@ async def server_main(project: str) -> None:
     import uvicorn
 
     from buildwidget.server import ServerOptions, Sessions, create_app
-    from buildwidget.server.run import _config, _listen, _raise_file_limit
+    from buildwidget.server.listening import listen
+    from buildwidget.server.run import _config, _raise_file_limit
     from buildwidget.session import BuildSession
 
     _raise_file_limit()
@@ -54,7 +55,7 @@ async def server_main(project: str) -> None:
     talking = BuildSession(None, session_id="talk").open()
     sessions.add(talking)
     server = uvicorn.Server(_config(create_app(options=options, sessions=sessions), options))
-    listener = _listen(options)
+    listener = listen(options)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
