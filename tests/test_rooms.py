@@ -17,7 +17,7 @@ FLOORS = [
     ["words"],
     ["progress", "events", "failures"],
     ["state"],
-    ["reading"],
+    ["bridge", "reading"],
     ["formats", "publish"],
     ["file_warnings"],
     ["merge"],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import events as ev
+from ..bridge import Bridge
 
 if TYPE_CHECKING:
     from ._session import BuildSession
@@ -58,22 +58,17 @@ class Waker:
     """Wakes one task of the running event loop (asyncio or trio) from any thread."""
 
     def __init__(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        self._bridge = Bridge()
+        self._trio: Any = None
+        if self._bridge.library == "trio":
             import trio
 
-            self._event: Any = trio.Event()
-            self._trio: Any = trio
-            self._post: Callable[[Callable[[], None]], Any] = trio.lowlevel.current_trio_token().run_sync_soon
-        else:
-            self._trio = None
-            self._event = asyncio.Event()
-            self._post = loop.call_soon_threadsafe
+            self._trio = trio
+        self._event: Any = self._trio.Event() if self._trio else asyncio.Event()
 
     def wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is gone (trio.RunFinishedError is one too)
-            self._post(self._set)
+        """Wake the task. From any thread; without effect when its loop has ended."""
+        self._bridge.post(self._set)
 
     def _set(self) -> None:
         self._event.set()

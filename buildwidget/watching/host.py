@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
-import sniffio
+
+from ..bridge import Bridge
 
 __all__ = ["Host"]
 
@@ -24,25 +25,11 @@ class Host:
         self._scope = anyio.CancelScope()
         self._task_id: int | None = None
         self._task: asyncio.Task[None] | None = None  # asyncio itself keeps no strong reference
-        self._call: Callable[[Callable[[], object]], object]
-        library = sniffio.current_async_library()
-        if library == "asyncio":
-            self._call = asyncio.get_running_loop().call_soon_threadsafe
-        elif library == "trio":
-            import trio
-
-            self._call = trio.lowlevel.current_trio_token().run_sync_soon
-        else:
-            raise RuntimeError(f"FileWatcher runs in asyncio or trio, not in {library}")
-        self._library = library
+        self._bridge = Bridge()
 
     def post(self, function: Callable[[], object]) -> bool:
         """Call a function in the loop, soon. From any thread. False when the loop has ended."""
-        try:
-            self._call(function)
-        except RuntimeError:  # asyncio says it so; trio's RunFinishedError is one too
-            return False
-        return True
+        return self._bridge.post(function)
 
     def spawn(self, function: Callable[[], Awaitable[Any]], last: Callable[[], object]) -> None:
         """Run a function as the background task; ``last`` is called when it has ended, however that came about."""
@@ -56,7 +43,7 @@ class Host:
                 last()
                 self._finished.set()
 
-        if self._library == "asyncio":
+        if self._bridge.library == "asyncio":
             self._task = asyncio.get_running_loop().create_task(task(), name="buildwidget-watch")
         else:
             import trio
