@@ -141,7 +141,7 @@ def test_what_is_not_one_object_is_an_error_that_says_why_and_where(raw, code, r
 
 
 def test_a_file_of_no_known_kind_names_its_keys():
-    with pytest.raises(CheckpointError, match=r"elsewhere\.json: no file of a build.*'colour'") as caught:
+    with pytest.raises(CheckpointError, match=r"elsewhere\.json: not a build file.*'colour'") as caught:
         record("elsewhere.json", {"colour": 1})
     assert caught.value.code == "wrong_shape"
 
@@ -206,8 +206,8 @@ def test_text_in_a_number_field_spoils_nothing_else():
     assert (login.name, login.progress, login.estimated_minutes, login.actual_minutes) == ("Login", 30.0, None, None)
     assert following.status is Status.COMPLETED
     assert found(said) == [
-        ("odd_value", "feature login: estimated_time is '2h', expected a number from 0; read as unknown"),
-        ("odd_value", "feature login: actual_time is -3, expected a number from 0; read as unknown"),
+        ("odd_value", "feature login: estimated_time is '2h', expected a number of at least 0; read as unknown"),
+        ("odd_value", "feature login: actual_time is -3, expected a number of at least 0; read as unknown"),
     ]
 
 

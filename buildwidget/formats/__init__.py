@@ -1,8 +1,8 @@
-"""The files of a build: bytes → `Record`, one module for each shape.
+"""Parsers for the files of a build: bytes → `Record`, one module for each shape.
 
-The shape is chosen by path, then by keys. A reader invents nothing: what a file does not say is None, an empty list or
-``unknown`` in its record, and an odd value is None with a warning. Only a file that is no JSON object at all, or holds
-nothing that any shape knows, is an error.
+The shape is chosen by path, then by keys. Nothing is invented: what a file does not state is None, an empty list or
+``unknown`` in its record, and an invalid value is None with a warning. Only a file that is not a JSON object, or has
+none of the keys of any shape, is an error.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
 
 
 def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> Record:
-    """What a file says.
+    """Parse one file.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> R
     raw
         Its bytes.
     mtime
-        Its modification time, aware: the last resort for a file that does not say when it was written.
+        Its modification time, aware: the fallback for a file that does not state its time.
     memo
-        Items that were read before; makes it several times as fast when many files, or versions of one, say the same.
+        A cache of parsed items; several times as fast when many files, or versions of one file, share items.
 
     Raises
     ------
@@ -72,11 +72,11 @@ def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> R
 
 
 def read(path: str, data: dict[str, Any], mtime: datetime, memo: Memo | None = None) -> Record:
-    """The record of a file that is decoded already. ``data`` is not changed."""
+    """Parse a file whose JSON is decoded already. ``data`` is not mutated. Raises `CheckpointError` as `parse` does."""
     shape = shape_of_keys(data, shape_of(path))
     if shape is None:
         keys = ", ".join(repr(key[:40]) for key in list(data)[:5]) or "none"
-        reason = f"no file of a build: it has none of the keys that tell its kind (its keys: {keys})"
+        reason = f"not a build file: expected the keys of a known kind of file, found: {keys}"
         raise CheckpointError(path, reason, "$", "wrong_shape")
     reader = Reader(path, mtime, memo)
     reader.settle_zone(data)

@@ -1,6 +1,6 @@
 """A build checkpoint: ``checkpoints/checkpoint_<time>.json``, written by the checkpoint manager.
 
-Its ``status`` (created, active, rolled_back) is the life of the checkpoint, not of the build. Components and features
+Its ``status`` (created, active, rolled_back) is the state of the checkpoint, not of the build. Components and features
 are read at the top level and inside ``metadata``, because the original loader refuses unknown top-level keys.
 """
 
@@ -22,7 +22,7 @@ _KEYS = frozenset(
         *("tasks_completed", "tasksCompleted", "files_created", "filesCreated"),
     )
 )
-# These words are the life of a checkpoint. Any other word that a writer puts there is about the build.
+# These words are about the checkpoint itself. Any other word in its place is about the build.
 _LIFE = frozenset({"created", "active", "rolled_back"})
 
 
@@ -41,7 +41,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
     for part in (inner, data):
         for name in parts:
             if part.get(name) is not None:
-                reader.odd(name, part[name], "a list")
+                reader.invalid(name, part[name], "a list")
     components = items.components(reader, *parts["components"])
     features = items.features(reader, *parts["features"])
     reader.at()
@@ -75,7 +75,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
         status=status,
         status_source=rule,
         percent=None if percent is None else rounded(percent),
-        # An empty list means that nobody filled it in, not that nothing is done.
+        # Writers leave the list empty when they do not track tasks, so an empty list does not mean zero.
         tally=Tally(completed=len(set(done))) if done else None,
         checkpoint=Checkpoint(
             checkpoint_id=id_,

@@ -58,13 +58,13 @@ def listed(reader: Reader, value: object, field: str) -> list[tuple[str | None, 
         return []
     pairs: list[tuple[str | None, Any]] = [*as_dict(value).items(), *((None, entry) for entry in as_list(value))]
     if not is_dict(value) and not is_list(value):
-        reader.odd(field, value, "a list")
+        reader.invalid(field, value, "a list")
     result: list[tuple[str | None, dict[str, Any]]] = []
     for key, entry in reader.bounded(pairs, field):
         if is_dict(entry):
             result.append((key, entry))
         else:
-            reader.odd(f"an entry of {field}", entry, "an object")
+            reader.invalid(f"an entry of {field}", entry, "an object")
     return result
 
 
@@ -84,9 +84,9 @@ def components(reader: Reader, *sources: object) -> list[Component]:
     """The components in ``sources``; of two with one id the later."""
     made: list[Component] = []
     for source in sources:
-        reader.at()  # what is odd about the list is not about the item before it
+        reader.at()  # warnings about the list must not name the previous item
         for key, entry in listed(reader, source, "components"):
-            item = reader.known(("component",), entry, plain.component) or _component(reader, key, dict(entry))
+            item = reader.cached(("component",), entry, plain.component) or _component(reader, key, dict(entry))
             if item is not None:
                 made.append(item)
     result = unique(reader, "component", made, lambda item: item.component_id)
@@ -95,9 +95,9 @@ def components(reader: Reader, *sources: object) -> list[Component]:
 
 
 def _identity(reader: Reader, kind: str, key: str | None, entry: dict[str, Any], *id_keys: str) -> str | None:
-    """The id of an item, which becomes the item at hand; None, with a warning, if it has none."""
+    """Return the id of an item and make it the reader's current item; None, with a warning, if it has none."""
     # Only the key that serves is taken: an item may well have an ``id`` and a ``name``.
-    reader.at()  # until the item is known, what is odd is not the odd thing of the one before
+    reader.at()  # until the id is known, warnings must not name the previous item
     for name in ("id", *id_keys):
         id_ = reader.ident(entry.get(name))
         if id_:
@@ -151,7 +151,7 @@ def features(reader: Reader, *sources: object) -> list[Feature]:
     for source in sources:
         reader.at()
         for key, entry in listed(reader, source, "features"):
-            item = reader.known(("feature",), entry, plain.feature) or _feature(reader, key, dict(entry))
+            item = reader.cached(("feature",), entry, plain.feature) or _feature(reader, key, dict(entry))
             if item is not None:
                 made.append(item)
     result = unique(reader, "feature", made, lambda item: item.feature_id)
@@ -226,7 +226,7 @@ def tasks(reader: Reader, value: object, kind: str, parent: str | None = None) -
 
     reader.at()
     for key, entry in listed(reader, value, "tasks"):
-        item = reader.known((kind, parent), entry, read) or _task(reader, key, dict(entry), kind, parent)
+        item = reader.cached((kind, parent), entry, read) or _task(reader, key, dict(entry), kind, parent)
         if item is not None:
             made.append(item)
     result = unique(reader, "task", made, lambda item: item.task_id)
@@ -280,7 +280,7 @@ def _task(reader: Reader, key: str | None, entry: dict[str, Any], kind: str, par
 
 
 def tally_of(items: list[Task]) -> Tally:
-    """The counts of tasks by status. Cancelled ones count as skipped: nobody will do them."""
+    """The counts of tasks by status. Cancelled tasks count as skipped."""
     statuses = [item.status for item in items]
     return Tally(
         total=len(items),

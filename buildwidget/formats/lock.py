@@ -1,4 +1,4 @@
-"""The progress of a phase: ``locks/<phase>/progress.json``, rewritten all the time by the phase runner."""
+"""The progress of a phase: ``locks/<phase>/progress.json``, rewritten often by the phase runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that were read before, of a file that is written again and again."""
+"""A cache of parsed items, for files that are rewritten with few changes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _mark: Final = msgspec.msgpack.Encoder().encode
 
 
 class Memo:
-    """Items that were read before: of a file that is written again and again, little changes from one time to the next.
+    """A cache of parsed items: most items of a file are the same in its next version.
 
-    An item is never changed once it is made, so the same one may be given out again. What had a warning is not kept:
-    it is read, and warned of, each time.
+    Items are never mutated, so one item may be returned many times. An item that caused a warning is not cached: it is
+    parsed again each time, so that the warning is given each time.
 
     Parameters
     ----------
     limit
-        The number of items to keep. When there are more, all are forgotten: those still in use soon come back.
+        The most items to hold. A new item beyond the limit empties the cache first.
     """
 
     def __init__(self, limit: int = 20_000) -> None:
@@ -29,19 +29,19 @@ class Memo:
 
     @staticmethod
     def mark(entry: dict[str, Any]) -> bytes | None:
-        """What tells an entry from any other: for Python 1, 1.0 and True are equal. None if it cannot be told."""
+        """Encode an entry for a type-exact comparison (1, 1.0 and True differ); None if it cannot be encoded."""
         try:
             return _mark(entry)
         except (OverflowError, RecursionError):  # an integer of more than 64 bits; nested too deeply
             return None
 
     def get(self, key: tuple[object, ...], mark: bytes) -> Any | None:
-        """The item that was made of an entry with this mark."""
+        """Return the item cached under ``key`` if its entry had this mark, else None."""
         known = self._items.get(key)
         return known[1] if known is not None and known[0] == mark else None
 
-    def keep(self, key: tuple[object, ...], mark: bytes, item: Any) -> None:
-        """Remember an item."""
+    def put(self, key: tuple[object, ...], mark: bytes, item: Any) -> None:
+        """Cache an item under ``key``, with the mark of the entry that it was parsed from."""
         if len(self._items) >= self._limit and key not in self._items:
             self._items.clear()
         self._items[key] = (mark, item)

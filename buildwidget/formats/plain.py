@@ -1,4 +1,4 @@
-"""The fast path for items that hold nothing odd: validated by msgspec in one step, field by field in C.
+"""The fast path for items without invalid values: validated by msgspec in one step, field by field in C.
 
 Every function returns None for an item that is odd in any way: a wrong type, a number out of range, a text too long,
 two spellings of one key, a rare spelling. `items` then reads it leniently and says what is odd. Both paths give equal
@@ -32,7 +32,7 @@ _Amount = Annotated[float, Meta(ge=0, le=1e15)]
 
 
 class PlainComponent(msgspec.Struct, gc=False):
-    """A component as nearly all are."""
+    """A component without rare keys or invalid values."""
 
     id: _Id
     name: _Name | None = None
@@ -58,7 +58,7 @@ class _ChecklistTask(msgspec.Struct, gc=False):
 
 
 class PlainFeature(msgspec.Struct, gc=False):
-    """A feature as nearly all are."""
+    """A feature without rare keys or invalid values."""
 
     id: _Id
     name: _Name | None = None
@@ -94,7 +94,7 @@ _COMPONENT_KEYS: Final = frozenset(PlainComponent.__struct_fields__)
 _FEATURE_KEYS: Final = frozenset(PlainFeature.__struct_fields__)
 _TASK_KEYS: Final = frozenset(_Task.__struct_fields__)
 
-# Spellings of known fields that only the lenient path reads.
+# Spellings of known fields that only the lenient parser reads.
 _RARE: Final = frozenset(
     (
         *("component_id", "componentId", "feature_id", "featureId", "task_id", "taskId", "item_id", "itemId"),
@@ -115,8 +115,8 @@ _RARE_OF_FEATURE: Final = frozenset(
 _RARE_OF_TASK: Final = _RARE - _TASK_KEYS
 
 
-class _OddError(Exception):
-    """Something that only the lenient path reads."""
+class _NeedsFallbackError(Exception):
+    """The entry holds something that only the lenient parser in `items` reads."""
 
 
 def _own(status: Status, progress: float | None) -> float:
@@ -128,7 +128,7 @@ def _one(snake: Any, camel: Any) -> Any:
     if camel is None:
         return snake
     if snake is not None:
-        raise _OddError
+        raise _NeedsFallbackError
     return camel
 
 
@@ -137,7 +137,7 @@ def _time(reader: Reader, value: str | None) -> datetime | None:
         return None
     found = reader.plain_time(value)
     if found is None:
-        raise _OddError
+        raise _NeedsFallbackError
     return found
 
 
@@ -147,7 +147,7 @@ def _extra(reader: Reader, entry: dict[str, Any], keys: frozenset[str]) -> dict[
 
 
 def component(reader: Reader, entry: dict[str, Any]) -> Component | None:
-    """A component, or None if it is odd."""
+    """Return a component, or None if the entry needs the lenient parser."""
     if not _RARE_OF_COMPONENT.isdisjoint(entry):
         return None
     try:
@@ -155,11 +155,11 @@ def component(reader: Reader, entry: dict[str, Any]) -> Component | None:
         tests_pass = _one(raw.tests_pass, raw.testsPass)
         start, end = _one(raw.start_time, raw.startTime), _one(raw.end_time, raw.endTime)
         started_at, ended_at = _time(reader, start) if start else None, _time(reader, end) if end else None
-    except (msgspec.ValidationError, _OddError):
+    except (msgspec.ValidationError, _NeedsFallbackError):
         return None
     status = map_status(raw.status)
     if status is Status.UNKNOWN:
-        reader.hear(raw.status)
+        reader.note_word(raw.status)
     reader.at("component", raw.id)
     return Component(
         component_id=raw.id,
@@ -179,7 +179,7 @@ def component(reader: Reader, entry: dict[str, Any]) -> Component | None:
 
 
 def feature(reader: Reader, entry: dict[str, Any]) -> Feature | None:
-    """A feature, or None if it is odd."""
+    """Return a feature, or None if the entry needs the lenient parser."""
     if not _RARE_OF_FEATURE.isdisjoint(entry):
         return None
     try:
@@ -192,13 +192,13 @@ def feature(reader: Reader, entry: dict[str, Any]) -> Feature | None:
             )
             for task in raw.tasks or ()
         ]
-    except (msgspec.ValidationError, _OddError):
+    except (msgspec.ValidationError, _NeedsFallbackError):
         return None
     if len({task.id for task in checklist}) < len(checklist):
         return None
     status = map_status(raw.status)
     if status is Status.UNKNOWN:
-        reader.hear(raw.status)
+        reader.note_word(raw.status)
     reader.at("feature", raw.id)
     return Feature(
         feature_id=raw.id,
@@ -219,17 +219,17 @@ def feature(reader: Reader, entry: dict[str, Any]) -> Feature | None:
 
 
 def task(reader: Reader, entry: dict[str, Any], kind: str, parent: str | None) -> Task | None:
-    """A task of an orchestrator or a pool, or None if it is odd. With ``parent``, its id is ``parent/id``."""
+    """Return a task, or None if the entry needs the lenient parser. With ``parent``, its id is ``parent/id``."""
     if not _RARE_OF_TASK.isdisjoint(entry):
         return None
     try:
         raw = msgspec.convert(entry, _Task)
         started_at, completed_at = _time(reader, raw.started_at), _time(reader, raw.completed_at)
-    except (msgspec.ValidationError, _OddError):
+    except (msgspec.ValidationError, _NeedsFallbackError):
         return None
     status = map_status(raw.status)
     if status is Status.UNKNOWN:
-        reader.hear(raw.status)
+        reader.note_word(raw.status)
     reader.at("task", raw.id)
     metadata = {} if _TASK_KEYS.issuperset(entry) else _extra(reader, entry, _TASK_KEYS)
     if parent is not None:

@@ -1,4 +1,4 @@
-"""What one file says, whatever its shape: the input of `buildwidget.merge`."""
+"""The parsed content of one file, the same for every shape: the input of `buildwidget.merge`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..model import (
 __all__ = ["UNKNOWN_WORD", "ItemWarning", "Record", "Shape", "Tally"]
 
 
-#: The code of the warning about a status word that nobody knows.
+#: The code of the warning about a status word that is not in the table of `buildwidget.words`.
 UNKNOWN_WORD: Final = "unknown_word"
 
 
@@ -42,7 +42,7 @@ class Shape(StrEnum):
 
 
 class ItemWarning(msgspec.Struct, frozen=True):
-    """An odd value that was read as null: where, and what it was."""
+    """A warning about one file: its code, and a message that names the item, the field and the value found."""
 
     code: str
     message: str
@@ -59,13 +59,13 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """What one file says.
+    """The parsed content of one file.
 
     ``path`` is relative to the project, with ``/``. ``time`` orders the sources of one item: the newest wins.
-    An item's field that is None, empty or unknown was not said, and never hides an older source that said it.
+    An item's field that is None, empty or unknown is absent, and never hides the value of an older source.
     ``written`` is the file's modification time.
-    ``status`` is the file's own verdict and ``status_source`` the rule that gave it; ``own`` is what its own status
-    word means, where it has one.
+    ``status`` is the status derived from the file and ``status_source`` the rule that gave it (see
+    `buildwidget.progress.build_status`); ``own`` is the meaning of the file's own status word, if it has one.
     """
 
     path: str

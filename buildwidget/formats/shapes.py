@@ -18,7 +18,7 @@ _PROJECT: Final = {
 
 
 def shape_of(path: str) -> Shape | None:
-    """The shape that a path (relative to the project, with ``/``) promises; None if it is not a file to read."""
+    """The shape that a path (relative to the project, with ``/``) implies; None if the file is not read."""
     parts = path.split("/")
     if _ROOT not in parts[:-1] or not parts[-1].endswith(".json") or parts[-1].startswith("."):
         return None
@@ -38,7 +38,7 @@ def shape_of(path: str) -> Shape | None:
 
 
 def shape_of_keys(data: dict[str, Any], by_path: Shape | None = None) -> Shape | None:
-    """The shape that the keys tell, for a file whose path tells none, or only a checkpoint of some kind."""
+    """The shape that the keys imply, where the path implies none or only some checkpoint; None if unknown."""
     schema = data.get("schema_version")
     if by_path is not None and by_path not in (Shape.CHECKPOINT, Shape.WORKFLOW, Shape.POOL):
         return by_path

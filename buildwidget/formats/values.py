@@ -1,7 +1,7 @@
-"""Lenient reading of single values: what a writer meant, or None and a warning that says what was written.
+"""Lenient parsing of single values: the value, or None with a warning that shows what was found.
 
-One `Reader` reads one file. It knows the item at hand, so that a warning can name it, and it bounds everything: a file
-can be hostile, and the live state that is made of it travels to every face.
+One `Reader` parses one file. It knows the current item, so that warnings can name it, and it bounds every value:
+a file may be hostile, and the state built from it is sent to every view.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _FIRST_MTIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # archives and images se
 _FIRST_EPOCH: Final = 1e8  # 1973 in seconds: smaller numbers are counters or zeros, not times
 _MS_EPOCH: Final = 1e11  # 1973 in milliseconds, the year 5138 in seconds
 
-_TRUTH: Final = {  # what a status word says where true or false was expected
+_TRUTH: Final = {  # status words where true or false was expected
     Status.COMPLETED: True,
     Status.ERROR: False,
     Status.NOT_STARTED: False,
@@ -66,7 +66,7 @@ _TRUTH: Final = {  # what a status word says where true or false was expected
 }
 
 
-# What a word says of tests. What only runs, waits or is over has neither passed nor failed.
+# Words for the result of tests. Words for running, waiting or finished tests give no result.
 _PASSING: Final = frozenset(
     [
         "true",
@@ -112,7 +112,7 @@ def _in_calendar(moment: datetime) -> bool:
 
 
 def parse_time(value: object, near: datetime | None = None, *, utc: bool = False) -> tuple[datetime, TsSource] | None:
-    """A time as an aware UTC datetime and how far it can be trusted, or None if it is not a time.
+    """Parse a time: an aware UTC datetime and where its zone comes from, or None if it is not a time.
 
     Reads ISO 8601 with and without a zone (without: the local time of this machine, as the writers mean it), a date
     alone (its first moment, local), and seconds or milliseconds since 1970, also as text.
@@ -227,7 +227,7 @@ def utc_of(seconds: float) -> datetime:
 
 
 def shown(value: object) -> str:
-    """A value as a warning shows it: short, on one line."""
+    """Format a value for a warning: short, on one line."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -241,12 +241,12 @@ def shown(value: object) -> str:
 
 
 def unknown_word(word: str) -> ItemWarning:
-    """What is said of a status word that nobody knows. It names no item: the word may stand in many."""
+    """Return the warning about an unknown status word. It names no item: many items may have the word."""
     return ItemWarning(UNKNOWN_WORD, f"the status word {shown(word)} is not known; it is shown as written")
 
 
 class Reader:
-    """Reads the values of one file and collects warnings about them.
+    """Parses the values of one file and collects warnings about them.
 
     Parameters
     ----------
@@ -255,21 +255,21 @@ class Reader:
     mtime
         Its modification time, aware.
     memo
-        Items that were read before, of this file or of others.
+        A cache of parsed items, shared between files.
     """
 
     def __init__(self, path: str, mtime: datetime, memo: Memo | None = None) -> None:
         self.path, self.mtime = path, mtime.astimezone(UTC)
         self._near = None if self.mtime < _FIRST_MTIME else self.mtime
         self._utc = False  # whether the writer's times without a zone are UTC
-        self._doubts = 0  # times that read otherwise in a file of another time
+        self._doubts = 0  # times whose meaning depends on the file's modification time
         self._memo = memo
         self.stem = path.rpartition("/")[2].removesuffix(".json")
         self._kind, self._id = "", ""
         self._warnings: list[ItemWarning] = []
         self._more = 0
         self._nodes = MAX_NODES
-        self._words: dict[str, None] = {}  # status words that nobody knows
+        self._words: dict[str, None] = {}  # unknown status words
 
     @property
     def warnings(self) -> list[ItemWarning]:
@@ -277,10 +277,10 @@ class Reader:
         more = [ItemWarning("more_warnings", f"and {self._more} more")] if self._more else []
         return self._warnings + more + [unknown_word(word) for word in self._words]
 
-    def known(
+    def cached(
         self, kind: tuple[object, ...], entry: dict[str, Any], read: Callable[[Reader, dict[str, Any]], T | None]
     ) -> T | None:
-        """The item that ``read`` makes of an entry, or made of an equal one before; None if it is odd."""
+        """Return the cached item of an equal entry, else the result of ``read`` (None: it cannot parse the entry)."""
         name = entry.get("id")
         mark = None if self._memo is None or type(name) is not str else self._memo.mark(entry)
         if self._memo is None or mark is None:
@@ -291,17 +291,17 @@ class Reader:
             before = len(self._warnings) + self._more + self._doubts
             found = read(self, entry)
             if found is not None and len(self._warnings) + self._more + self._doubts == before:
-                self._memo.keep(key, mark, found)
+                self._memo.put(key, mark, found)
         else:
-            self.hear(getattr(found, "status_raw", None))
+            self.note_word(getattr(found, "status_raw", None))
         return found
 
     def at(self, kind: str = "", id_: str = "") -> None:
-        """From now on, warnings are about this item (none: about the file itself)."""
+        """Set the item that the next warnings name (without arguments: none, they are about the file)."""
         self._kind, self._id = kind, id_
 
     def warn(self, code: str, message: str) -> None:
-        """Note something a person should know. The item at hand is named."""
+        """Add a warning. It names the current item."""
         if len(self._warnings) >= MAX_WARNINGS:
             self._more += 1
             return
@@ -310,20 +310,20 @@ class Reader:
             message = f"{self._kind} {name}: {message}"
         self._warnings.append(ItemWarning(code, message))
 
-    def odd(self, field: str, value: object, expected: str) -> None:
-        """Note a value that was read as null."""
+    def invalid(self, field: str, value: object, expected: str) -> None:
+        """Warn of an invalid value, which is read as unknown."""
         self.warn("odd_value", f"{field} is {shown(value)}, expected {expected}; read as unknown")
 
     # Words
 
     def status(self, value: object) -> tuple[Status, str | None]:
-        """A status, and the word that was written. A word that nobody knows is told of once, whoever has it."""
+        """Return the status and the word as written. An unknown word gives one warning per file."""
         raw = self.text(value, "status", 200)
-        self.hear(raw)
+        self.note_word(raw)
         return map_status(raw), raw
 
-    def hear(self, word: str | None) -> None:
-        """Note a status word if nobody knows it."""
+    def note_word(self, word: str | None) -> None:
+        """Note a status word for the warnings if it is unknown."""
         if word is not None and not is_known(word) and len(self._words) < MAX_WARNINGS:
             self._words[word] = None
 
@@ -339,7 +339,7 @@ class Reader:
             return "true" if value else "false"
         if isinstance(value, int | float):
             return self.ident(value)
-        self.odd(field, value, "a text")
+        self.invalid(field, value, "a text")
         return None
 
     def _cut(self, value: str, field: str, limit: int) -> str:
@@ -366,7 +366,7 @@ class Reader:
             if type(value) is str and value:
                 return [self.text(value, field, limit) or ""]
             if value not in ("", {}):
-                self.odd(field, value, "a list of texts")
+                self.invalid(field, value, "a list of texts")
             return []
         result: list[str] = []
         for entry in self.bounded(value, field):
@@ -395,7 +395,7 @@ class Reader:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _BIGGEST:
             return float(value)
-        self.odd(field, value, "a number from 0")
+        self.invalid(field, value, "a number of at least 0")
         return None
 
     def count(self, value: object, field: str) -> int | None:
@@ -406,7 +406,7 @@ class Reader:
             return None
         if type(value) is float and 0 <= value <= _BIGGEST and value.is_integer():
             return int(value)
-        self.odd(field, value, "a whole number from 0")
+        self.invalid(field, value, "a whole number of at least 0")
         return None
 
     def progress(self, value: object) -> float | None:
@@ -414,7 +414,7 @@ class Reader:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
-            self.odd("progress", value, "a number from 0 to 100")
+            self.invalid("progress", value, "a number from 0 to 100")
             return None
         if not 0 <= value <= 100:
             near = 0 if value < 0 else 100
@@ -432,13 +432,13 @@ class Reader:
             said = _TRUTH.get(map_status(value))
             if said is not None:
                 return said
-        self.odd(field, value, "true or false")
+        self.invalid(field, value, "true or false")
         return None
 
     def verdict(self, value: object, field: str) -> bool | None:
-        """Whether tests pass: true or False, also as 0 and 1 or as a word; None for tests that did not end.
+        """Whether tests pass: true or False, also as 0 and 1 or as a word; None for tests without a result.
 
-        A known word that is no verdict (pending, running, skipped) is None; anything else too, with a warning.
+        A known word that is not a result (pending, running, skipped) is None; anything else is None with a warning.
         """
         if type(value) is not str:
             return self.truth(value, field)
@@ -453,7 +453,7 @@ class Reader:
         if len(said) == 1 and "?" not in value:  # "passed ❌", "passed?": what is meant is not said
             return said.pop()
         if value.strip() and (said or not is_known(value)):
-            self.odd(field, value, "true or false")
+            self.invalid(field, value, "true or false")
         return None
 
     # Times
@@ -464,7 +464,7 @@ class Reader:
             return None
         found = parse_time(value, self._near, utc=self._utc)
         if found is None:
-            self.odd(field, value, "a time")
+            self.invalid(field, value, "a time")
             return None
         self._doubt(value, found[1])
         if found[1] is TsSource.ASSUMED_UTC and not self._utc:
@@ -472,7 +472,7 @@ class Reader:
         return None if self._too_late(found[0], field, value) else found[0]
 
     def plain_time(self, value: str) -> datetime | None:
-        """A time that nothing need be said about; None for any other."""
+        """Parse a time that needs no warning; None for any other value."""
         found = parse_time(value, self._near, utc=self._utc)
         if found is None or (found[1] is TsSource.ASSUMED_UTC and not self._utc) or self._is_late(found[0]):
             return None
@@ -480,7 +480,7 @@ class Reader:
         return found[0]
 
     def settle_zone(self, data: dict[str, Any]) -> None:
-        """Find out whether the writer's times without a zone are UTC, from when the file was written."""
+        """Detect whether times without a zone in this file are UTC, by comparing one with the modification time."""
         for field in ("timestamp", "updated_at", "last_updated", "lastUpdated"):
             value = data.get(field)
             if type(value) is not str or self._near is None or is_coarse(value):
@@ -502,7 +502,7 @@ class Reader:
             self._doubts += 1
 
     def _is_past(self, item: Any) -> bool:
-        """Whether every time of an item can have been written in this file."""
+        """Whether no time of an item is later than this file's modification time."""
         times = [getattr(item, name, None) for name in ("started_at", "ended_at", "completed_at")]
         tasks: Any = getattr(item, "tasks", ())
         times += [task.timestamp for task in tasks]
@@ -511,13 +511,13 @@ class Reader:
     def file_time(self, value: object, field: str, *names: object) -> tuple[datetime, TsSource]:
         """The time of the file: what it states, else what a name says, else its modification time.
 
-        A time that lies after the modification time is not believed, with a warning: such a file would count as the
-        newest for years. Nor is one that is only a day, without one: it does not say what came first.
+        A time later than the modification time is ignored, with a warning: such a file would count as the newest until
+        then. A date without a time of day is ignored without a warning: it does not order files of one day.
         """
         if value is not None and value != "":
             found = parse_time(value, self._near, utc=self._utc)
             if found is None:
-                self.odd(field, value, "a time")
+                self.invalid(field, value, "a time")
             elif not self._too_late(found[0], field, value) and (self._near is None or not is_coarse(value)):
                 return found
         for name in dict.fromkeys(name for name in names if type(name) is str):
@@ -530,13 +530,13 @@ class Reader:
         if not self._is_late(moment):
             return False
         written = self.mtime.strftime("%Y-%m-%d %H:%M UTC")
-        self.warn("future_time", f"{field} is {shown(value)}, after the file was written ({written}); not believed")
+        self.warn("future_time", f"{field} is {shown(value)}, later than the file was written ({written}); ignored")
         return True
 
     def _is_late(self, moment: datetime) -> bool:
         return self._near is not None and moment - self._near > SKEW
 
-    # What nobody knows
+    # Unknown keys
 
     def metadata(self, own: object, unknown: dict[str, Any]) -> dict[str, Any]:
         """An item's own ``metadata`` and its unknown keys in one object, bounded.

@@ -29,7 +29,7 @@ def read_workflow(data: dict[str, Any], reader: Reader) -> Record:
     stated: object = data.get("state_data", data.get("stateData"))
     state = as_dict(stated)
     if not state and stated:
-        reader.odd("state_data", stated, "an object")
+        reader.invalid("state_data", stated, "an object")
     done = list(dict.fromkeys(reader.texts(data.get("completed_items"), "completed_items")))
     completed = reader.count(state.get("completed_count"), "completed_count")
     tally = Tally(
@@ -68,7 +68,7 @@ def read_pool(data: dict[str, Any], reader: Reader) -> Record:
     stated: object = data.get("stats")
     stats = as_dict(stated)
     if not stats and stated:
-        reader.odd("stats", stated, "an object")
+        reader.invalid("stats", stated, "an object")
     numbers = [reader.count(stats.get(name), name) for name in ("total_items", "completed_items", "failed_items")]
     total, completed, failed = (
         number if number is not None else default

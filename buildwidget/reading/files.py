@@ -21,6 +21,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAYBE_TORN",
     "TOO_DEEP",
+    "UNSTABLE",
     "Torn",
     "as_text",
     "describe_kind",
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+#: The reason given when no attempt to read a file found it at rest.
+UNSTABLE: Final = "the file changed during every attempt to read it"
 
 #: Bytes; a larger file is refused unread. The files of a build have a few kilobytes, rarely a megabyte.
 MAX_BYTES: Final = 32 << 20
@@ -226,7 +230,7 @@ def read_settled(
         try:
             return parse(*read_file(root, rel_path))
         except Torn:
-            error = CheckpointError(rel_path, "the file changed during every attempt to read it", code="unstable")
+            error = CheckpointError(rel_path, UNSTABLE, code="unstable")
         except CheckpointError as found:
             if found.code not in MAYBE_TORN:
                 raise

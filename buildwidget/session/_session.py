@@ -35,7 +35,7 @@ from ..formats.values import utc_of
 from ..log import EventLog, Logged
 from ..merge import Merge
 from ..model import BuildStatus, BuildWarning, Progress, Runtime, State
-from ..reading.files import MAYBE_TORN, Torn, as_text, is_wanted, open_file, read_file, stamp_of
+from ..reading.files import MAYBE_TORN, UNSTABLE, Torn, as_text, is_wanted, open_file, read_file, stamp_of
 from ..reading.retry import Retry
 from ..state import BuildState, Delta, is_context
 from ..terminal import Chunk, Terminal
@@ -682,7 +682,7 @@ def _warning(path: str, error: Exception) -> BuildWarning:
         message = error.reason + (f" ({error.place})" if error.place else "")
         return BuildWarning(file_path=path, code=error.code, message=message)
     if isinstance(error, Torn):
-        return BuildWarning(file_path=path, code="unstable", message="it is being rewritten all the time")
+        return BuildWarning(file_path=path, code="unstable", message=UNSTABLE)
     if isinstance(error, PermissionError):
         return BuildWarning(file_path=path, code="unreadable", message="permission denied; make it readable")
     reason = getattr(error, "strerror", None) or type(error).__name__
