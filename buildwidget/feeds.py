@@ -1,6 +1,6 @@
-"""One build, from wherever it is: a project's folder, or a server. What the commands for programs are made of.
+"""One interface to the messages of a build, read from a project's folder or from a server; the commands use it.
 
-The client is imported where a server is spoken to: a folder needs nothing but the base install.
+The client is imported only when a server is used: a folder needs no more than the base install.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ __all__ = [
 ]
 
 FINAL: Final = frozenset({BuildStatus.COMPLETED, BuildStatus.FAILED})
-Tell = Callable[[str], object]
+Notify = Callable[[str], object]
 
-WAITING: Final = 2_000  # messages of a server that nobody has asked for yet
+MAX_QUEUED: Final = 2_000  # received messages that `messages` has not returned yet
 SEND_EVERY: Final = 0.1  # seconds between two publications of output
-BATCH: Final = 256 * 1024  # characters of one of them
+BATCH: Final = 256 * 1024  # characters of one publication
 
 
-class _Word(NamedTuple):
-    """A line for a person, between the messages."""
+class _Notice(NamedTuple):
+    """A line for the ``notify`` callback, queued between the messages."""
 
     text: str
 
 
 def _log_of(url: str, token: str | None) -> tuple[str | None, int, int]:
-    """The log that a server's session has now, its oldest number and its newest."""
+    """Return the epoch of a server's session and its oldest and newest sequence numbers; None, 0, 0 if unknown."""
     from .client import Place, list_sessions
 
     wanted = Place.of(url, token).session
@@ -59,15 +59,15 @@ def _log_of(url: str, token: str | None) -> tuple[str | None, int, int]:
 
 
 def is_url(place: str) -> bool:
-    """Whether this names a server, not a folder."""
+    """Return whether ``place`` is the address of a server, not a path."""
     return place.startswith(("http://", "https://", "ws://", "wss://"))
 
 
 class Feed:
-    """The messages of one build, as they come, and its present state. Used as a context manager, from one thread."""
+    """The messages of one build as they arrive, and its current state. A context manager, used from one thread."""
 
     epoch: str = ""
-    #: The number after which its messages begin.
+    #: The sequence number after which its messages begin.
     begins_after: int = 0
 
     def __enter__(self) -> Self:
@@ -80,28 +80,28 @@ class Feed:
 
     @property
     def state(self) -> State:
-        """The present state."""
+        """The current state."""
         raise NotImplementedError
 
     @property
     def seq(self) -> int:
-        """The number of the newest message in it."""
+        """The sequence number of the newest message in `state`."""
         raise NotImplementedError
 
     @property
     def newest(self) -> int:
-        """The number of the newest message there is, as far as is known here."""
+        """The newest sequence number known of."""
         return self.seq
 
     def messages(self, timeout: float) -> list[Any]:
-        """What has come since the last call; waits for the first at most so many seconds.
+        """Return the messages that arrived since the last call; wait up to ``timeout`` seconds for the first.
 
-        The numbered messages, and a `Gap` where some are missing.
+        They are the numbered messages, and a `Gap` where some are missing.
         """
         raise NotImplementedError
 
     def close(self) -> None:
-        """End it."""
+        """Close the feed."""
         raise NotImplementedError
 
 
@@ -113,7 +113,7 @@ class LocalFeed(Feed):
     project
         The folder that holds ``.buildrunner``.
     since
-        Give the messages after this number; None: only those from now on; -10: the newest ten, too.
+        Begin after this sequence number; None: only new messages; -10: the newest ten as well.
     """
 
     def __init__(self, project: Path, since: int | None = None) -> None:
@@ -130,16 +130,16 @@ class LocalFeed(Feed):
 
     @property
     def state(self) -> State:
-        """The present state."""
+        """The current state."""
         return self._session.snapshot()
 
     @property
     def seq(self) -> int:
-        """The number of the newest message in it."""
+        """The sequence number of the newest message in `state`."""
         return self._session.seq
 
     def messages(self, timeout: float) -> list[Any]:
-        """What has come."""
+        """Return the messages since the last call. See `Feed.messages`."""
         self._news.clear()
         rows = self._session.since(self._at)
         if rows == []:
@@ -156,7 +156,7 @@ class LocalFeed(Feed):
         return [*gaps, *(row.event for row in rows)]
 
     def close(self) -> None:
-        """End it."""
+        """Close the feed."""
         self._session.close()
 
 
@@ -168,13 +168,13 @@ class RemoteFeed(Feed):
     url
         Its address; see `buildwidget.client`.
     token
-        What the server asks for.
+        The server's read token.
     epoch, since
-        Go on after this message of this log; -10: the newest ten of the present one, too.
+        Resume after this message of this epoch; ``since=-10``: begin with the newest ten messages.
     reconnect
-        Whether to wait for a server that is away.
-    tell
-        Called, by `messages`, with a line for a person when the server is away, and when it is back.
+        Whether to keep retrying while the server is unreachable.
+    notify
+        Callback; `messages` calls it with one line of text when the server becomes unreachable, and when it is back.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class RemoteFeed(Feed):
         epoch: str | None = None,
         since: int | None = None,
         reconnect: bool = True,
-        tell: Tell | None = None,
+        notify: Notify | None = None,
     ) -> None:
         from .client import connect_sync
 
@@ -193,16 +193,16 @@ class RemoteFeed(Feed):
         if since is not None and epoch is None:
             epoch, first, newest = _log_of(url, token)
             since = None if epoch is None else since if since >= 0 else max(0, newest + since)
-            if since is not None and since < first - 1:  # the log no longer reaches back: what it still holds
+            if since is not None and since < first - 1:  # the log no longer reaches back so far
                 missed, since = since + 1, first - 1
-        self._tell = tell
-        self._queue: queue.Queue[Any] = queue.Queue(WAITING)
+        self._notify = notify
+        self._queue: queue.Queue[Any] = queue.Queue(MAX_QUEUED)
         if missed is not None:
             assert since is not None
             self._queue.put(ev.Gap(from_seq=missed, to_seq=since, reason="log_exceeded", timestamp=datetime.now(UTC)))
         self._known = threading.Event()
         self._closed = False
-        self._error: BaseException | None = None  # the stream has ended with it
+        self._error: BaseException | None = None  # what ended the stream
         self._stream = connect_sync(
             url,
             token=token,
@@ -211,14 +211,16 @@ class RemoteFeed(Feed):
             raw=True,
             timeout=3,
             reconnect=reconnect,
-            on_connection=self._connection_changes,
+            on_connection=self._on_connection,
         )
         self._stream.__enter__()
         self._thread = threading.Thread(target=self._read, name="buildwidget-feed", daemon=True)
         self._thread.start()
         if not self._known.wait(10):
             self.close()
-            raise ClientError("the server does not say how the build stands")
+            raise ClientError(
+                f"{url} sent no state of the build within 10 seconds; check the server's log, or try again"
+            )
         self.begins_after = self._stream.seq if since is None else since
 
     def _read(self) -> None:
@@ -228,14 +230,14 @@ class RemoteFeed(Feed):
                     self._put(message)
                 if isinstance(message, ev.Snapshot) or (isinstance(message, ev.Connection) and message.resumed):
                     self._known.set()
-            error: BaseException = ClientError("the server has ended the stream")
-        except BaseException as caught:  # noqa: BLE001 (raised where somebody waits for messages)
+            error: BaseException = ClientError("the server has closed the stream")
+        except BaseException as caught:  # noqa: BLE001 (re-raised by `messages`)
             error = caught
         self._put(error)
         self._known.set()
 
     def _put(self, item: Any) -> None:
-        """Hand on to `messages`; wait while much waits there. The server is not read then, and says what it drops."""
+        """Queue an item for `messages`; block while the queue is full, so that the server sees the backpressure."""
         while not self._closed:
             try:
                 self._queue.put(item, timeout=0.5)
@@ -243,31 +245,37 @@ class RemoteFeed(Feed):
                 continue
             return
 
-    def _connection_changes(self, error: ClientError | None) -> None:
-        self._put(_Word("the server is back" if error is None else f"the server is away, trying again: {error}"))
+    def _on_connection(self, error: ClientError | None) -> None:
+        self._put(_Notice("the server is back" if error is None else f"the server is away, retrying: {error}"))
 
     @property
     def newest(self) -> int:
-        """The number of the newest message that the server has told of."""
+        """The newest sequence number that the server has announced."""
         return self._stream.newest
 
     @property
     def epoch(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The log that the numbers belong to."""
+        """The epoch that the sequence numbers belong to."""
         return self._stream.epoch or ""
 
     @property
     def state(self) -> State:
-        """The present state."""
+        """The current state."""
         return self._stream.snapshot()
 
     @property
     def seq(self) -> int:
-        """The number of the newest message in it."""
+        """The sequence number of the newest message in `state`."""
         return self._stream.seq
 
     def messages(self, timeout: float) -> list[Any]:
-        """What has come; raises `ClientError` when the stream has ended for good."""
+        """Return the messages since the last call. See `Feed.messages`.
+
+        Raises
+        ------
+        ClientError
+            If the stream has ended and is not retried.
+        """
         found: list[Any] = []
         end = time.monotonic() + timeout
         while True:
@@ -282,13 +290,13 @@ class RemoteFeed(Feed):
                 return found
             if isinstance(item, BaseException):
                 self._error = item
-            elif not isinstance(item, _Word):
+            elif not isinstance(item, _Notice):
                 found.append(item)
-            elif self._tell is not None:
-                self._tell(item.text)
+            elif self._notify is not None:
+                self._notify(item.text)
 
     def close(self) -> None:
-        """End it."""
+        """Close the feed."""
         self._closed = True
         self._stream.close()
 
@@ -300,16 +308,16 @@ def open_feed(
     epoch: str | None = None,
     since: int | None = None,
     reconnect: bool = True,
-    tell: Tell | None = None,
+    notify: Notify | None = None,
 ) -> Feed:
-    """The build at a path or an address. See `LocalFeed` and `RemoteFeed` for the arguments."""
+    """Open the feed of a build at a path or an address. See `LocalFeed` and `RemoteFeed` for the arguments."""
     if is_url(place):
-        return RemoteFeed(place, token=token, epoch=epoch, since=since, reconnect=reconnect, tell=tell)
+        return RemoteFeed(place, token=token, epoch=epoch, since=since, reconnect=reconnect, notify=notify)
     return LocalFeed(Path(place), since)
 
 
 def has_build(state: State) -> bool:
-    """Whether there is anything at all to tell of."""
+    """Return whether the state holds any sign of a build: an item, output, a status or a percentage."""
     items = (
         state.components or state.features or state.tasks or state.phases or state.checkpoints or state.terminal.tail
     )
@@ -317,10 +325,10 @@ def has_build(state: State) -> bool:
 
 
 def stalled(state: State, now: datetime | None = None) -> float | None:
-    """For how many seconds a build has been silent, if that is longer than its own rhythm explains; else None.
+    """Return for how many seconds a build has been silent, if that is unusually long for it; else None.
 
-    A build that has ended is never stalled. The rhythm is that of the times in the state: of checkpoints, and of the
-    beginnings and ends of items. See `Pulse` for the rule.
+    A build that has ended is never stalled. What is usual follows from the times in the state: of checkpoints, and of
+    the starts and ends of items. See `Pulse` for the rule.
     """
     if state.session.status in FINAL or state.updated_at is None or not has_build(state):
         return None
@@ -341,34 +349,34 @@ def _times(state: State) -> set[float]:
     return {at.timestamp() for at in times if at is not None and at <= state.updated_at}
 
 
-# -- where the output of a command goes ------------------------------------------------------------------------
+# -- sinks for the output of a command ------------------------------------------------------------------------
 
 
 class SessionSink:
-    """A session of this process."""
+    """Writes the output of a command into a session of this process."""
 
     def __init__(self, session: BuildSession, source: str) -> None:
         self._session, self._source = session, source
 
     def write(self, text: str, output_type: str) -> None:
-        """Add it to the session's terminal."""
+        """Append ``text`` to the session's terminal."""
         if text:
             self._session.write_terminal(text, output_type, self._source)
 
     def close(self) -> None:
-        """The last line is a whole one."""
+        """End the last line, even if it has no newline."""
         self._session.end_terminal(self._source)
 
 
 class ServerSink:
-    """A session of a running server: what came within 100 ms goes in one request.
+    """Publishes the output of a command into a session of a running server, at most every 100 ms.
 
-    A server that cannot be reached is tried again, less and less often. What it has missed by then it is told in one
-    line. ``warn`` is called once with what is wrong.
+    If the server cannot be reached, the sink retries with exponential backoff. Output beyond `BATCH` is dropped
+    meanwhile, and one line says how much. The callback ``warn`` gets the reason, once.
     """
 
     def __init__(self, url: str, source: str, *, token: str | None, session: str | None, warn: Any) -> None:
-        from .client import publish  # an extra that is missing is told before the command runs
+        from .client import publish  # fails here, before the command runs, if the extra is missing
 
         self._publish = publish
         self._url, self._source, self._token, self._session, self._warn = url, source, token, session, warn
@@ -380,13 +388,15 @@ class ServerSink:
         self._warned = False
 
     def write(self, text: str, output_type: str) -> None:
-        """Take it; send it when it is time."""
+        """Buffer ``text`` and publish the buffer when it is due; with an empty text only publish what is due."""
         now = time.monotonic()
-        if not text:  # nothing new; what waits may go
+        if not text:  # nothing new, but the buffer may be due
             if now >= self._next:
                 self._send(now)
             return
-        if self._size > BATCH and self._pause == SEND_EVERY:  # all is well, there is only much of it
+        if (
+            self._size > BATCH and self._pause == SEND_EVERY
+        ):  # the server is reachable; output comes faster than it is sent
             time.sleep(max(0.0, self._next - now))
             self._send(time.monotonic())
         if self._size > BATCH:
@@ -398,18 +408,18 @@ class ServerSink:
             self._send(time.monotonic())
 
     def close(self) -> None:
-        """Send what is left; one try."""
+        """Publish what is left, in one attempt."""
         self._send(time.monotonic())
 
     def _send(self, now: float) -> None:
         if not self._waiting:
             return
-        said = list(_joined(self._waiting))
+        pieces = list(_joined(self._waiting))
         if self._lost:
-            said.append((f"\n… {self._lost:,} characters skipped\n", "info"))
+            pieces.append((f"\n… {self._lost:,} characters skipped\n", "info"))
         messages = [
             {"type": "terminal_output", "output": text, "output_type": kind, "source": self._source}
-            for text, kind in said
+            for text, kind in pieces
         ]
         try:
             self._publish(self._url, messages, token=self._token, session=self._session)
@@ -424,12 +434,12 @@ class ServerSink:
 
 
 def _joined(pieces: Iterable[tuple[str, str]]) -> Generator[tuple[str, str]]:
-    """Neighbours of one kind as one piece."""
+    """Merge neighbouring pieces of the same output type."""
     text, kind = "", ""
-    for more, its in pieces:
-        if its != kind and text:
+    for more, more_kind in pieces:
+        if more_kind != kind and text:
             yield text, kind
             text = ""
-        text, kind = text + more, its
+        text, kind = text + more, more_kind
     if text:
         yield text, kind

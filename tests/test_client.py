@@ -235,12 +235,12 @@ async def test_a_status_report_swallows_nothing() -> None:
     with published() as session:
         say(session, 1)
         common = {"epoch": session.epoch, "session_id": "shop"}
-        core.take(ev.encode(ev.Snapshot(seq=session.seq, state=session.snapshot(), **common)))
+        core.receive(ev.encode(ev.Snapshot(seq=session.seq, state=session.snapshot(), **common)))
         first = session.seq
         for n in range(5):
             say(session, n)
-        core.take(ev.encode(ev.StatusReport(seq=session.seq, state=session.snapshot(), **common)))
-        got = [message.seq for row in session.since(first) for message in core.take(row.data)]
+        core.receive(ev.encode(ev.StatusReport(seq=session.seq, state=session.snapshot(), **common)))
+        got = [message.seq for row in session.since(first) for message in core.receive(row.data)]
         assert got == list(range(first + 1, session.seq + 1))
 
 
@@ -360,7 +360,7 @@ async def test_a_silent_connection_is_given_up(session) -> None:
         port = front.sockets[0].getsockname()[1]
         stream = bc.connect(f"http://127.0.0.1:{port}", session="shop", max_backoff=0.05)
         async with stream:
-            stream._known().heartbeat = 0.3  # else it would wait for those 15 seconds that are usual
+            stream._require_core().heartbeat = 0.3  # else it would wait for those 15 seconds that are usual
             waiting = asyncio.create_task(anext(stream))
             end = time.monotonic() + 10
             while calls < 2 and time.monotonic() < end:

@@ -15,7 +15,7 @@ from websockets.frames import Close
 from buildwidget import events as ev
 from buildwidget.client import NoSuchSessionError, Place
 from buildwidget.client._core import Core
-from buildwidget.client._refusals import meaning
+from buildwidget.client._refusals import as_client_error
 from tests.serving import Folder
 from tests.transcripts import player
 from tests.transcripts.player import Line
@@ -148,14 +148,16 @@ def test_the_python_client_asks_and_holds_what_the_transcript_says(name) -> None
         if kind == "connect":
             assert parse_qs(urlsplit(core.url).query) == parse_qs(body["query"])
         elif kind == "disconnect":
-            assert core.failed(meaning(core.place, ConnectionClosedError(None, None))) <= 0.5
+            assert core.failed(as_client_error(core.place, ConnectionClosedError(None, None))) <= 0.5
         elif kind == "receive":
             numbers += [
-                (core.epoch, message.seq) for message in core.take(json.dumps(body)) if not isinstance(message, ev.Gap)
+                (core.epoch, message.seq)
+                for message in core.receive(json.dumps(body))
+                if not isinstance(message, ev.Gap)
             ]
         elif kind == "close":
             with pytest.raises(NoSuchSessionError):
-                core.failed(meaning(core.place, ConnectionClosedError(Close(body["code"], ""), None)))
+                core.failed(as_client_error(core.place, ConnectionClosedError(Close(body["code"], ""), None)))
     for epoch in player.EPOCHS:
         seqs = [seq for of, seq in numbers if of == epoch]
         assert seqs == sorted(set(seqs)), "told twice, or out of order"

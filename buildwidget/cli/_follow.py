@@ -157,7 +157,7 @@ def wait(
     end = None if timeout is None else time.monotonic() + timeout
     line = _ProgressLine()
     try:
-        with _feed(place, token, tell=line.note) as feed:
+        with _feed(place, token, notify=line.note) as feed:
             while (code := _verdict(state := feed.state)) is None:
                 line.show(state, place)
                 left = 1.0 if end is None else min(1.0, end - time.monotonic())
@@ -252,7 +252,9 @@ def _follow(place: str, as_json: bool, types: str | None, since: str | None, fol
             lines = MessageLines()
             stack.callback(lines.end)
             show, tick = lines.show, lines.tick
-        feed = stack.enter_context(_feed(place, token, epoch=epoch or None, since=number, reconnect=follow, tell=note))
+        feed = stack.enter_context(
+            _feed(place, token, epoch=epoch or None, since=number, reconnect=follow, notify=note)
+        )
         for message in _as_they_come(feed) if follow else _up_to_now(feed):
             if message is None:
                 if tick is not None:

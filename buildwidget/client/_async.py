@@ -1,4 +1,4 @@
-"""The shell for asyncio."""
+"""The stream client for asyncio."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from websockets.asyncio.client import connect as ws_connect
 from ._core import Core
 from ._http import with_session
 from ._place import Place
-from ._refusals import meaning
-from ._shell import BROKEN, SOCKET, Shell
+from ._refusals import as_client_error
+from ._stream_base import BROKEN, SOCKET, StreamBase
 
 __all__ = ["Stream", "connect"]
 
 
-class Stream(Shell):
+class Stream(StreamBase):
     """The messages of one session, for asyncio. Made by `connect`."""
 
     def __init__(self, place: Place, timeout: float, **options: Any) -> None:
@@ -37,9 +37,9 @@ class Stream(Shell):
             try:
                 self._socket = await self._open(core)
             except BROKEN as error:
-                pause = self._pause(core, error, opened=False)
+                pause = self._retry_delay(core, error, opened=False)
                 if loop.time() + pause > end:
-                    raise meaning(core.place, error) from None
+                    raise as_client_error(core.place, error) from None
                 await asyncio.sleep(pause)
         return self
 
@@ -50,17 +50,17 @@ class Stream(Shell):
 
     @staticmethod
     async def _open(core: Core) -> ClientConnection:
-        # The server's heartbeat takes the place of pings.
+        # The server sends heartbeats, so the client need not send pings.
         return await ws_connect(core.url, additional_headers=core.place.headers, ping_interval=None, **SOCKET)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        core = self._known()
+        core = self._require_core()
         while not self._closed:
             if self._ready:
-                return self._yielded()
+                return self._next_ready()
             try:
                 if self._socket is None:
                     self._socket = await self._open(core)
@@ -70,10 +70,10 @@ class Stream(Shell):
                 if self._closed:
                     break
                 self._drop()
-                await asyncio.sleep(self._pause(core, error))
+                await asyncio.sleep(self._retry_delay(core, error))
                 continue
-            self._ready.extend(core.take(text))
-            self._is_there()
+            self._ready.extend(core.receive(text))
+            self._report_connected()
         raise StopAsyncIteration
 
     def _drop(self) -> None:
@@ -87,24 +87,24 @@ class Stream(Shell):
         Raises
         ------
         ConnectionFailedError
-            If the stream is broken at the moment.
+            If the stream is not connected at the moment.
         """
-        core = self._known()
+        core = self._require_core()
         try:
             if self._socket is None:
-                raise ConnectionError("it is broken at the moment")
+                raise ConnectionError("the stream is not connected at the moment")
             await self._socket.send(json.dumps(message))
         except BROKEN as error:
-            raise meaning(core.place, error) from None
+            raise as_client_error(core.place, error) from None
 
     async def subscribe(
         self, topics: Sequence[str], components: Sequence[str] | None = None, min_level: str | None = None
     ) -> None:
-        """Hear of other things from now on, also after the next reconnection."""
-        await self.send(self._subscription(self._known(), topics, components, min_level))
+        """Replace the filter, for this connection and every later one."""
+        await self.send(self._subscription(self._require_core(), topics, components, min_level))
 
     async def close(self) -> None:
-        """End it. Can be called again."""
+        """Close the stream. Can be called again."""
         self._closed = True
         socket, self._socket = self._socket, None
         if socket is not None:
@@ -121,35 +121,36 @@ def connect(
     ----------
     url
         ``http://host:port`` (with one session), ``…/?session=ID`` or ``…/api/build/stream/ID``; http, https, ws or wss,
-        with any path prefix. ``?token=…`` in it is shown to the server as a header only.
+        with any path prefix. A ``?token=…`` in it is sent as a header only.
     token
-        What the server asks for; else BUILDWIDGET_TOKEN of the environment.
+        The server's read token; by default the environment variable BUILDWIDGET_TOKEN.
     session
-        The session's id, if the address does not say it.
+        The session's id, if the address does not name it.
     timeout
         Seconds the first connection may take.
     **options
-        ``epoch`` and ``since`` (go on after that message; the state then holds only what came since), ``topics``,
+        ``epoch`` and ``since`` (resume after that message; the state then holds only later messages), ``topics``,
         ``components`` and ``min_level`` (the filter), ``raw`` (yield messages about the connection too), ``reconnect``
         (default True), ``max_backoff`` (seconds), and
 
         - ``on_gap``: what to do when messages are lost, because this client was away or slow for too long, or because
           the server has begun a new log (``from_seq`` of the gap is None then). ``"message"``, the default, yields the
-          `Gap`; ``"raise"`` raises a `GapError`, after which reading on is possible. Either way the state is whole
-          again before.
-        - ``on_connection``: called with a `ClientError` when the connection breaks, and with None when it is there
-          again.
+          `Gap`; ``"raise"`` raises a `GapError`, after which iteration can continue. Either way the state is complete
+          again by then.
+        - ``on_connection``: callback; gets a `ClientError` when the connection breaks, and None when it is
+          re-established.
 
     Returns
     -------
     Stream
         Yields the numbered messages, typed as in `buildwidget.events`, each once, and a `Gap` where some are lost. It
-        connects again by itself and goes on where it stopped; ``snapshot()``, ``epoch`` and ``seq`` are always of one
-        moment.
+        reconnects by itself and resumes where it stopped; ``snapshot()``, ``epoch`` and ``seq`` always belong to the
+        same message.
 
     Raises
     ------
     ClientError
-        When used: AuthError, NoSuchSessionError, ConnectionFailedError if it cannot be reached in time, or GapError.
+        When used: AuthError, NoSuchSessionError, ConnectionFailedError if the server cannot be reached in time, or
+        GapError.
     """
     return Stream(Place.of(url, token, session), timeout, **options)

@@ -1,4 +1,4 @@
-"""What a client does, without any socket: where to connect, what to yield, when to come again."""
+"""The client's protocol logic without I/O: where to connect, what to yield, when to retry."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ FIRST_PAUSE: Final = 0.25  # seconds
 
 
 class Core:
-    """The state of one client. It is told what comes, and says what to yield and what to do next.
+    """The state of one client: it gets the server's messages and returns what to yield and how long to back off.
 
     Parameters
     ----------
     place
-        With a session.
+        The server and the session; ``place.session`` is not None.
     epoch, since
-        Go on after this message; without, begin with a snapshot.
+        Resume after this message; None: begin with a snapshot.
     topics, components, min_level
         The filter; None for everything.
     raw
         Yield the messages about the connection too.
     reconnect
-        Whether to connect again when the connection breaks.
+        Whether to reconnect when the connection breaks.
     max_backoff
-        The longest pause before that, in seconds.
+        The longest pause before a retry, in seconds.
     """
 
     def __init__(
@@ -59,23 +59,24 @@ class Core:
         self.newest = 0
         self.heartbeat = 15.0
         self._resumable = epoch is not None and since is not None
-        self._told = self._resumable  # whether `_seq` is the end of what was yielded: then a jump from it is a gap
-        self._gap: ev.Gap | None = None  # told of by the server, and not yielded yet: the snapshot comes first
+        # Whether everything up to `_seq` was yielded: then a snapshot with another number means a gap.
+        self._has_yielded = self._resumable
+        self._gap: ev.Gap | None = None  # announced by the server; yielded after the snapshot that follows it
         self._tries = 0
         self._max_backoff, self._reconnect = max_backoff, reconnect
 
     @property
     def seq(self) -> int:
-        """The number of the newest message that was taken in."""
+        """The sequence number of the newest message applied to the state."""
         return self._seq
 
     def snapshot(self) -> State:
-        """The present state."""
+        """Return the current state, an immutable snapshot."""
         return self._build.snapshot()
 
     @property
     def url(self) -> str:
-        """Where to connect now."""
+        """The address for the next connection, with the cursor and the filter in its query."""
         query: dict[str, Any] = {"epoch": self.epoch or "", "since": self._seq} if self._resumable else {"snapshot": 1}
         for name in ("topics", "components"):
             if self.filter[name] is not None:
@@ -86,23 +87,25 @@ class Core:
 
     @property
     def patience(self) -> float:
-        """Seconds of silence after which the connection counts as dead."""
+        """Seconds without a message after which the connection counts as dead."""
         return 2.5 * self.heartbeat
 
-    def take(self, text: str | bytes) -> list[Any]:
-        """A message has come: what to yield because of it.
+    def receive(self, text: str | bytes) -> list[Any]:
+        """Apply one message of the server and return what to yield because of it.
 
-        A `Gap` is yielded when the state is whole again, after the snapshot that mends it was taken in.
+        A `Gap` is held back until the snapshot that follows it is applied: the state is then complete again.
 
         Raises
         ------
         ConnectionFailedError
-            If it is no message of this protocol.
+            If the text is not a message of the protocol.
         """
         try:
             message = ev.decode(text)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise ConnectionFailedError(f"{self.place.base} says what no server of ours says: {error}") from None
+            raise ConnectionFailedError(
+                f"{self.place.base} sent something that is no message of the buildwidget protocol: {error}"
+            ) from None
         self._tries = 0
         match message:
             case ev.Connection():
@@ -110,41 +113,41 @@ class Core:
                 self._resumable = self._resumable and message.resumed
                 self._gap = None
             case ev.Snapshot():
-                return self._begin_anew(message)
+                return self._restart_from(message)
             case ev.Gap():
                 self._gap = message
                 return []
             case ev.Heartbeat():
                 self.newest = max(self.newest, message.seq)
-            # A status report may be ahead of messages that are on their way: the state is not taken from it, else
-            # these would count as known, and never be yielded.
+            # A status report may be ahead of messages still in transit. If the state were replaced by it, those would
+            # count as known and never be yielded.
             case ev.StatusReport() | ev.Pong() | ev.Subscribed():
                 pass
             case _ if message.seq is not None:
                 if message.seq <= self._seq:
-                    return []  # it was here before
+                    return []  # a duplicate
                 self._seq = message.seq
                 self.newest = max(self.newest, message.seq)
                 self._build.apply(message)
-                self._resumable = self._told = self.epoch is not None
+                self._resumable = self._has_yielded = self.epoch is not None
                 return [message]
             case _:
                 pass
         return [message] if self._raw else []
 
-    def _begin_anew(self, snapshot: ev.Snapshot) -> list[Any]:
-        """Take the state from a snapshot; yield what is missed by that, if anything is."""
+    def _restart_from(self, snapshot: ev.Snapshot) -> list[Any]:
+        """Replace the state by a snapshot; return what to yield: a gap if messages were skipped."""
         gap, self._gap = self._gap, None
-        if gap is None and self._told and not self._resumable:
+        if gap is None and self._has_yielded and not self._resumable:
             gap = self._missed(snapshot)
         self._build = BuildState(snapshot.state, snapshot.seq)
         self.newest = max(self.newest if snapshot.epoch == self.epoch else 0, snapshot.seq)
         self.epoch, self._seq = snapshot.epoch, snapshot.seq
-        self._resumable = self._told = True
+        self._resumable = self._has_yielded = True
         return [*([] if gap is None else [gap]), *([snapshot] if self._raw else [])]
 
     def _missed(self, snapshot: ev.Snapshot) -> ev.Gap | None:
-        """What lies between the end of what was yielded and a snapshot, where a server could not resume."""
+        """Return the gap between the last message yielded and a snapshot; None if nothing was skipped."""
         same = snapshot.epoch == self.epoch
         if same and snapshot.seq == self._seq:
             return None
@@ -157,12 +160,12 @@ class Core:
         )
 
     def failed(self, error: ClientError) -> float:
-        """The connection broke, or was not to be had: the longest time to wait before the next try, in seconds.
+        """Count a failed or broken connection; return the upper bound of the backoff before the next try, in seconds.
 
         Raises
         ------
         ClientError
-            If another try makes no sense.
+            If retrying is pointless or switched off: the same error.
         """
         if not self._reconnect or isinstance(error, AuthError | CertificateError | NoSuchSessionError):
             raise error from None

@@ -1,4 +1,4 @@
-"""What is asked of a server by HTTP: its sessions, and to take messages."""
+"""Plain HTTP requests to a server: list its sessions, publish messages."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PATIENCE: Final = 10.0  # seconds
 
 
 def list_sessions(url: str, *, token: str | None = None) -> list[dict[str, Any]]:
-    """The sessions of a server, as ``GET /api/build/sessions`` gives them.
+    """Return the sessions of a server: the rows of ``GET /api/build/sessions``.
 
     Raises
     ------
     ClientError
-        If it cannot be asked.
+        If the server cannot be reached or refuses.
     """
     return _sessions(Place.of(url, token))
 
@@ -40,7 +40,7 @@ def publish(
     token: str | None = None,
     session: str | None = None,
 ) -> int:
-    """Publish messages into a session of a running server; returns the number of the newest.
+    """Publish messages into a session of a running server; return the sequence number of the last one.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ def publish(
     token
         The server's write token.
     session
-        The session's id, if the address does not say it.
+        The session's id, if the address does not name it.
 
     Raises
     ------
     ClientError
-        If the server cannot be reached or does not take them.
+        If the server cannot be reached or refuses the messages.
     """
     place = with_session(Place.of(url, token, session))
     return int(_ask(place, place.events_path, msgspec.json.encode(messages)).get("seq", 0))
@@ -69,17 +69,17 @@ async def apublish(
     token: str | None = None,
     session: str | None = None,
 ) -> int:
-    """`publish`, without holding up the event loop."""
+    """`publish` without blocking the event loop."""
     return await asyncio.to_thread(publish, url, messages, token=token, session=session)
 
 
 def with_session(place: Place) -> Place:
-    """The same with a session: the only one that the server has. Asks the server.
+    """Return ``place`` with a session: its own, or the only one that the server has (asked over HTTP).
 
     Raises
     ------
     ClientError
-        If it cannot be asked, or has none or several.
+        If the server cannot be reached, or has no session or several.
     """
     if place.session is not None:
         return place
@@ -101,7 +101,7 @@ def _ask(place: Place, path: str, body: bytes | None = None) -> dict[str, Any]:
     headers = {**place.headers, "Accept": "application/json"}
     if body is not None:
         headers["Content-Type"] = "application/json"
-    request = urllib.request.Request(place.base + path, body, headers)  # noqa: S310 (`Place` lets only http and https in)
+    request = urllib.request.Request(place.base + path, body, headers)  # noqa: S310 (`Place` admits only http and https)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310
             answer = json.loads(response.read(MAX_ANSWER))

@@ -1,4 +1,4 @@
-"""Where a session is: the address of its server, taken apart."""
+"""The parsed address of a server and of a session on it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ _SCHEMES: Final = {"http": "http", "ws": "http", "https": "https", "wss": "https
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A server, the session there, and what to show it: parsed from any of its addresses.
+    """A server, a session on it and the token for it, parsed from any of the server's addresses.
 
-    ``base`` is the address of its page without a final slash; ``session`` None if the address does not say it.
+    Attributes
+    ----------
+    base
+        The http or https address of the server's page, without a final slash.
+    session
+        The session's id; None if the address does not name one.
+    token
+        The token to send; None for none.
     """
 
     base: str
@@ -29,21 +36,21 @@ class Place(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, url: str, token: str | None = None, session: str | None = None) -> Place:
-        """Take an address apart: a page, ``…/?session=ID``, or a stream; http or ws; with any path prefix.
+        """Parse an address: a page, ``…/?session=ID``, or a stream; http or ws; with any path prefix.
 
         Raises
         ------
         ClientError
-            If it is no such address.
+            If it is not a valid address of that kind.
         """
         try:
             parts = urlsplit(url.strip())
             parts.port  # noqa: B018 (raises ValueError if it is no number, or too large)
         except ValueError as error:
-            raise ClientError(f"{url!r} is no address: {error}") from None
+            raise ClientError(f"{url!r} is not a valid address: {error}") from None
         scheme = _SCHEMES.get(parts.scheme)
         if scheme is None or not parts.hostname:
-            raise ClientError("an address begins with http://, https://, ws:// or wss://")
+            raise ClientError("the address of a server begins with http://, https://, ws:// or wss://")
         query = dict(parse_qsl(parts.query))
         path, found = parts.path, query.get("session")
         if STREAM in path:
@@ -56,7 +63,7 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the server is shown."""
+        """The HTTP headers to send: the token, if there is one."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def stream_url(self, query: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The shell for programs without an event loop."""
+"""The blocking stream client, for programs without an event loop."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..model import State
 from ._core import Core
 from ._http import with_session
 from ._place import Place
-from ._refusals import meaning
-from ._shell import BROKEN, SOCKET, Shell
+from ._refusals import as_client_error
+from ._stream_base import BROKEN, SOCKET, StreamBase
 
 __all__ = ["SyncStream", "connect_sync"]
 
@@ -27,12 +27,12 @@ __all__ = ["SyncStream", "connect_sync"]
 _PINGS: Final = "ping_interval" in inspect.signature(SyncConnection).parameters
 
 
-class SyncStream(Shell):
+class SyncStream(StreamBase):
     """The messages of one session, for programs without an event loop. Made by `connect_sync`."""
 
     def __init__(self, place: Place, timeout: float, **options: Any) -> None:
         super().__init__(place, timeout, **options)
-        self._lock = threading.Lock()  # the state may be asked for from another thread
+        self._lock = threading.Lock()  # `snapshot` may be called from another thread
         self._socket: SyncConnection | None = None
         self._closing = threading.Event()
 
@@ -43,9 +43,9 @@ class SyncStream(Shell):
             try:
                 self._socket = self._open(core)
             except BROKEN as error:
-                pause = self._pause(core, error, opened=False)
+                pause = self._retry_delay(core, error, opened=False)
                 if time.monotonic() + pause > end:
-                    raise meaning(core.place, error) from None
+                    raise as_client_error(core.place, error) from None
                 self._closing.wait(pause)
         return self
 
@@ -56,9 +56,9 @@ class SyncStream(Shell):
 
     @staticmethod
     def _open(core: Core) -> SyncConnection:
-        # The server's heartbeat takes the place of pings; websockets before 15 sends none and has no such option.
+        # The server sends heartbeats, so pings are off; websockets before 15 sends none and has no such option.
         options = {**SOCKET, "ping_interval": None} if _PINGS else SOCKET
-        # Not every version wants it entered, but all let it be; `close` is its exit.
+        # Some versions of websockets return a context manager here and all accept being entered; `close` ends it.
         opened: Any = cast("Any", ws_sync).connect(core.url, additional_headers=core.place.headers, **options)
         connection: SyncConnection = opened.__enter__()
         return connection
@@ -67,10 +67,10 @@ class SyncStream(Shell):
         return self
 
     def __next__(self) -> Any:
-        core = self._known()
+        core = self._require_core()
         while not self._closing.is_set():
             if self._ready:
-                return self._yielded()
+                return self._next_ready()
             try:
                 if self._socket is None:
                     self._socket = self._open(core)
@@ -79,11 +79,11 @@ class SyncStream(Shell):
                 if self._closing.is_set():
                     break
                 self._drop()
-                self._closing.wait(self._pause(core, error))
+                self._closing.wait(self._retry_delay(core, error))
                 continue
             with self._lock:
-                self._ready.extend(core.take(text))
-            self._is_there()
+                self._ready.extend(core.receive(text))
+            self._report_connected()
         raise StopIteration
 
     def _drop(self) -> None:
@@ -93,7 +93,7 @@ class SyncStream(Shell):
                 socket.socket.close()
 
     def snapshot(self) -> State:
-        """The present state, from any thread."""
+        """Return the current state. May be called from any thread."""
         with self._lock:
             return super().snapshot()
 
@@ -103,24 +103,24 @@ class SyncStream(Shell):
         Raises
         ------
         ConnectionFailedError
-            If the stream is broken at the moment.
+            If the stream is not connected at the moment.
         """
-        core = self._known()
+        core = self._require_core()
         try:
             if self._socket is None:
-                raise ConnectionError("it is broken at the moment")
+                raise ConnectionError("the stream is not connected at the moment")
             self._socket.send(json.dumps(message))
         except BROKEN as error:
-            raise meaning(core.place, error) from None
+            raise as_client_error(core.place, error) from None
 
     def subscribe(
         self, topics: Sequence[str], components: Sequence[str] | None = None, min_level: str | None = None
     ) -> None:
-        """Hear of other things from now on, also after the next reconnection."""
-        self.send(self._subscription(self._known(), topics, components, min_level))
+        """Replace the filter, for this connection and every later one."""
+        self.send(self._subscription(self._require_core(), topics, components, min_level))
 
     def close(self) -> None:
-        """End it, from any thread. Can be called again."""
+        """Close the stream. May be called from any thread, and again."""
         self._closing.set()
         socket, self._socket = self._socket, None
         if socket is not None:
@@ -131,5 +131,5 @@ class SyncStream(Shell):
 def connect_sync(
     url: str, *, token: str | None = None, session: str | None = None, timeout: float = 10.0, **options: Any
 ) -> SyncStream:
-    """`connect` for programs without an event loop: ``with`` and ``for``."""
+    """`connect` for programs without an event loop: use ``with`` and ``for``. The arguments are the same."""
     return SyncStream(Place.of(url, token, session), timeout, **options)

@@ -1,4 +1,4 @@
-"""The headless server: the same truth for any client.
+"""The headless server: streams builds to any client over WebSocket, SSE and NDJSON.
 
 >>> from buildwidget.server import create_app
 >>> app = create_app("path/to/project")  # doctest: +SKIP

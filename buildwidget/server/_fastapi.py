@@ -1,4 +1,4 @@
-"""``router`` for an application of one's own: FastAPI takes only its own kind."""
+"""``router``, an ``APIRouter`` for FastAPI applications that serve other things too."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["configure", "make_router"]
 
 
 def configure(**options: Any) -> Sessions:
-    """Set how `router` and the ``broadcast_*`` functions serve: tokens, origins, names, limits.
+    """Set the options of `router` and the ``broadcast_*`` functions: tokens, origins, host names, limits.
 
-    Call it once, before the router is included. See `ServerOptions` for what there is to set.
+    Call it once, before the router is included. The keywords are the attributes of `ServerOptions`.
 
     Raises
     ------
     OptionsError
-        If the options do not go together.
+        If an option is invalid, or two contradict each other.
     """
     options.setdefault("open_sessions", True)
     chosen = ServerOptions(**options)
@@ -39,7 +39,7 @@ def make_router() -> Any:
     Raises
     ------
     MissingExtraError
-        Without FastAPI.
+        If FastAPI is not installed.
     """
     with needs_extra("the router"):
         from fastapi import APIRouter
@@ -47,8 +47,8 @@ def make_router() -> Any:
     access = Access(sessions.options)
     routes: list[Any] = []
     for route in build_routes(sessions, access):
-        if isinstance(route, Route):  # WebSockets are checked where their refusal can be told
-            # FastAPI makes routes anew from their endpoints, so the guard must be the endpoint.
+        if isinstance(route, Route):  # a WebSocket is checked by its handler, which can refuse it with a reason
+            # FastAPI builds new routes from the endpoints, so the guard must wrap the endpoint.
             routes.append(Route(route.path, Guard(route.app, access), methods=list(route.methods or ())))
         else:
             routes.append(route)

@@ -1,7 +1,7 @@
-"""The head of a WebSocket's request as its parser can take it: websockets reads lines of 8 KiB, and 128 of them.
+"""Reduce the headers of a WebSocket request to what its parser accepts: websockets allows 128 lines of 8 KiB.
 
-Browsers send the cookies of every program on a host in one line, and proxies add lines of their own. Neither may keep
-a client out.
+Browsers send the cookies of every program on a host in one line, and proxies add headers. Without this, either could
+make the handshake fail.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NEEDED: Final = frozenset(
 
 
 def shortened(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers that are of use here; of cookies only our own. One that is too long is there, but says nothing."""
+    """Return only the headers that the server uses, and of the cookies only its own; values too long are replaced."""
     found: list[tuple[bytes, bytes]] = []
     cookies: list[bytes] = []
     seen: dict[bytes, int] = {}

@@ -1,4 +1,4 @@
-"""Responses to HTTP/1.0, which has no chunks: the end of the connection ends a body whose length is not known."""
+"""Responses to HTTP/1.0, which has no chunked encoding: closing the connection ends a body of unknown length."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["UnchunkedCycle"]
 
 
 class UnchunkedCycle(RequestResponseCycle):
-    """uvicorn's cycle of one request, for clients of HTTP/1.0: nginx by default, `ab`, small devices.
+    """uvicorn's request-response cycle, for clients of HTTP/1.0: nginx by default, `ab`, small devices.
 
-    uvicorn never keeps a connection of HTTP/1.0 open, so that its end can be the end of the body.
+    uvicorn closes every HTTP/1.0 connection after the response, so that the close can mark the end of the body.
     """
 
     _length_is_known = True
@@ -24,8 +24,10 @@ class UnchunkedCycle(RequestResponseCycle):
             self._length_is_known = b"content-length" in names
             if not self._length_is_known:
                 self.chunked_encoding = False
-            if b"connection" not in names:  # not every uvicorn says by itself that it closes
+            if b"connection" not in names:  # some versions of uvicorn do not announce the close
                 message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
         elif not self._length_is_known:
-            self.expected_content_length = len(message.get("body", b""))  # of this part: uvicorn checks the sum
+            self.expected_content_length = len(
+                message.get("body", b"")
+            )  # of this part; else uvicorn would reject it as longer than announced
         await super().send(message)

@@ -1,7 +1,7 @@
-"""Which of uvicorn's protocols serve us: our own, where uvicorn has the parts that they extend; else its own.
+"""Choose the protocol classes for uvicorn: the extended ones if they work with this version, else uvicorn's own.
 
-uvicorn promises nothing about those parts. So before they are used, a whole conversation is held in memory, and what
-comes out of it is compared with what must.
+The classes that are extended are not public API of uvicorn. So a short conversation is held in memory first, and its
+output is compared with the expected bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["protocols"]
 
 logger = logging.getLogger("buildwidget.server")
 
-DEAD_MS: Final = 60_000  # a peer that acknowledges nothing for so long is gone
+DEAD_MS: Final = 60_000  # without a TCP acknowledgement, after which the peer counts as gone
 
 _REQUEST: Final = (
     b"GET /x HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -39,20 +39,20 @@ _CLOSED: Final = b"\x88\x02\x03\xe8"
 
 @functools.cache
 def protocols() -> tuple[Any, Any]:
-    """What ``uvicorn.Config`` gets as ``http`` and ``ws``."""
-    http = _if_it_works("_http", "HttpProtocol", _try_http)
-    ws = _if_it_works("_frames", "WebSocketProtocol", _try_websocket)
+    """Return the arguments ``http`` and ``ws`` of ``uvicorn.Config``."""
+    http = _load_if_working("_http", "HttpProtocol", _try_http)
+    ws = _load_if_working("_frames", "WebSocketProtocol", _try_websocket)
     if http is None or ws is None:
         logger.info(
-            "uvicorn %s lacks parts that the fast way needs: WebSockets are served the plain way", uvicorn.__version__
+            "uvicorn %s does not support the fast path: WebSockets use the slower fallback", uvicorn.__version__
         )
     return http or "auto", ws or plain_websocket()
 
 
 @functools.cache
 def plain_websocket() -> Any:
-    """The WebSocket of uvicorn's own choice, which lets the application end a connection at once."""
-    config = uvicorn.Config(_nobody, ws="auto", log_config=None)
+    """Return uvicorn's default WebSocket class, extended so that the application can abort a connection."""
+    config = uvicorn.Config(_empty_app, ws="auto", log_config=None)
     config.load()
     base: Any = config.ws_protocol_class
     if base is None:
@@ -72,7 +72,7 @@ def plain_websocket() -> Any:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
 
-    # What uvicorn answers by itself, such as pings, is bounded by what it reads: nothing, while a socket is full.
+    # Read nothing while the socket is full: else uvicorn's own answers, such as pongs, could pile up.
     def pause_writing(self: Any) -> None:
         base.pause_writing(self)
         if hasattr(self, "read_paused"):
@@ -87,22 +87,22 @@ def plain_websocket() -> Any:
     return type("PlainWebSocketProtocol", (base,), {method.__name__: method for method in methods})
 
 
-def _if_it_works(module: str, name: str, check: Callable[[Any], bool]) -> Any | None:
+def _load_if_working(module: str, name: str, check: Callable[[Any], bool]) -> Any | None:
     try:
         protocol = getattr(importlib.import_module(f".{module}", __package__), name)
-        with _in_silence():
+        with _logging_off():
             works = check(protocol)
         if works:
             return protocol
-        logger.debug("%s does not say with uvicorn %s what it must", name, uvicorn.__version__)
-    except Exception as error:  # noqa: BLE001 (whatever a uvicorn of the future does)
+        logger.debug("%s does not produce the expected bytes with uvicorn %s", name, uvicorn.__version__)
+    except Exception as error:  # noqa: BLE001 (any error of an incompatible uvicorn)
         logger.debug("%s cannot be used with uvicorn %s: %r", name, uvicorn.__version__, error)
     return None
 
 
 @contextlib.contextmanager
-def _in_silence() -> Generator[None]:
-    """Nothing of these conversations belongs into a log."""
+def _logging_off() -> Generator[None]:
+    """Disable the loggers while the test conversations run."""
     names = ("buildwidget.server", "buildwidget.server.wire", "uvicorn.error")
     loggers = [one for one in map(logging.getLogger, names) if not one.disabled]
     for one in loggers:
@@ -117,12 +117,12 @@ def _in_silence() -> Generator[None]:
 # -- conversations in memory -----------------------------------------------------------------------------------------
 
 
-async def _nobody(scope: Any, receive: Any, send: Any) -> None:
+async def _empty_app(scope: Any, receive: Any, send: Any) -> None:
     """An application that does nothing."""
 
 
 def _try_websocket(protocol: Any) -> bool:
-    """A handshake, a prepared frame, a message and its answer, a ping, a full socket, and a goodbye."""
+    """Try a handshake, a prepared frame, a message and its answer, a ping, a full socket, and a close."""
     got: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -161,7 +161,7 @@ def _try_websocket(protocol: Any) -> bool:
 
 
 def _try_http(protocol: Any) -> bool:
-    """A request and its response; an upgrade with a body, which is refused; an upgrade, which is handed on."""
+    """Try a request; an upgrade with a body, which must be refused; and an upgrade, which must be handed on."""
     got: list[Any] = []
 
     async def app(scope: Any, _: Any, send: Any) -> None:
@@ -186,7 +186,7 @@ def _try_http(protocol: Any) -> bool:
         made.connection_lost(None)
         loop.close()
         if loop.waiting:
-            raise RuntimeError("a clock goes on")
+            raise RuntimeError("a timer is still running after the connection was lost")
         return transport.said()
 
     fine = b" 204 " in talk(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n") and got == ["/x"]
@@ -218,7 +218,7 @@ class _Timer:
 
 
 class _Never:
-    """What does not happen in a conversation."""
+    """An awaitable that never completes."""
 
     def __await__(self) -> Generator[None]:
         yield
@@ -229,7 +229,7 @@ class _Task:
 
 
 class _Loop:
-    """As much of an event loop as a conversation without waiting needs."""
+    """A minimal event loop: it runs each task to its first wait and fires no timer."""
 
     def __init__(self) -> None:
         self._tasks: list[Coroutine[Any, Any, None]] = []
@@ -258,7 +258,7 @@ class _Loop:
 
 
 class _Transport:
-    """A socket that takes everything."""
+    """A transport that accepts and records everything."""
 
     def __init__(self) -> None:
         self._said = b""

@@ -28,8 +28,8 @@ __all__ = [
     "Writer",
     "abort_of",
     "binary_frame",
+    "do_nothing",
     "in_slices",
-    "nothing",
     "parts_of",
     "text_frame",
     "writer_of",
@@ -185,7 +185,7 @@ class Writer(Protocol):
         ...
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """What a writer calls while nobody has asked to be told."""
 
 
@@ -199,9 +199,9 @@ class TaskWriter:
         self.waits_for_others = False
         self.budget: Budget | None = None
         self.heartbeat: Callable[[], bytes] | None = None
-        self.on_paused: Callable[[], None] = nothing
-        self.on_resumed: Callable[[], None] = nothing
-        self.on_closed: Callable[[], None] = nothing
+        self.on_paused: Callable[[], None] = do_nothing
+        self.on_resumed: Callable[[], None] = do_nothing
+        self.on_closed: Callable[[], None] = do_nothing
         self._waiting: deque[tuple[Iterator[_Made], int]] = deque()
         self._left = 0  # bytes of the batch that is being sent
         self._more = 0  # bytes of those after it

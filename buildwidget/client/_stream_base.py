@@ -1,4 +1,4 @@
-"""What both shells around the core share: its making, what waits to be yielded, and word of the connection."""
+"""The base of both stream clients: the core, the queue of messages to yield, and the connection callback."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..errors import ClientError, GapError
 from ..model import State
 from ._core import Core
 from ._place import Place
-from ._refusals import meaning
+from ._refusals import as_client_error
 
-__all__ = ["BROKEN", "SOCKET", "OnConnection", "OnGap", "Shell"]
+__all__ = ["BROKEN", "SOCKET", "OnConnection", "OnGap", "StreamBase"]
 
 OnGap = Literal["message", "raise"]
 OnConnection = Callable[[ClientError | None], object]
@@ -31,8 +31,8 @@ SOCKET: Final[dict[str, Any]] = {
 }
 
 
-class Shell:
-    """The part of a stream that needs no socket of a certain kind."""
+class StreamBase:
+    """What the asyncio stream and the blocking stream have in common."""
 
     def __init__(
         self,
@@ -48,76 +48,76 @@ class Shell:
         self._place, self._timeout, self._options = place, timeout, options
         self._on_gap, self._on_connection = on_gap, on_connection
         self._core: Core | None = None
-        self._ready: deque[Any] = deque()  # what has come and is not yielded yet
-        self._away = False
+        self._ready: deque[Any] = deque()  # received and not yielded yet
+        self._disconnected = False
 
-    def _known(self) -> Core:
+    def _require_core(self) -> Core:
         if self._core is None:
             raise RuntimeError("the stream is not open; use it in a 'with' block")
         return self._core
 
     @property
     def epoch(self) -> str | None:
-        """The log that the numbers belong to."""
+        """The epoch that the sequence numbers belong to."""
         return self._core.epoch if self._core else None
 
     @property
     def seq(self) -> int:
-        """The number of the newest message taken in."""
+        """The sequence number of the newest message applied to the state."""
         return self._core.seq if self._core else 0
 
     @property
     def newest(self) -> int:
-        """The number of the newest message there is, as far as the server has said."""
+        """The newest sequence number that the server has announced."""
         return self._core.newest if self._core else 0
 
     def snapshot(self) -> State:
-        """The present state.
+        """Return the current state.
 
-        Of a stream that was opened with ``since``, it holds only what came after that message: the whole state comes
-        with a stream opened without, or when the server can no longer go on from there.
+        In a stream that was opened with ``since`` it holds only what came after that message. The whole state comes
+        with a stream opened without ``since``, or when the server cannot resume and sends a snapshot.
         """
-        return self._known().snapshot()
+        return self._require_core().snapshot()
 
     def _open_core(self, place: Place) -> Core:
         self._core = Core(place, **self._options)
         return self._core
 
-    def _is_there(self) -> None:
-        """Something has come."""
-        if self._away:
-            self._away = False
+    def _report_connected(self) -> None:
+        """Report that messages arrive again, if the connection was broken."""
+        if self._disconnected:
+            self._disconnected = False
             if self._on_connection is not None:
                 self._on_connection(None)
 
-    def _yielded(self) -> Any:
-        """The next of what is ready."""
+    def _next_ready(self) -> Any:
+        """Return the next message of the queue; raise `GapError` for a gap if ``on_gap`` says so."""
         message = self._ready.popleft()
         if self._on_gap == "raise" and isinstance(message, ev.Gap):
-            missed = "the log is another one" if message.from_seq is None else f"from {message.from_seq}"
+            missed = "the server has begun a new log" if message.from_seq is None else f"from {message.from_seq}"
             text = f"messages up to {message.to_seq} are missing ({missed}): {message.reason.replace('_', ' ')}"
             raise GapError(text, message)
         return message
 
-    def _pause(self, core: Core, error: BaseException, *, opened: bool = True) -> float:
-        """The connection broke, or was not to be had: how many seconds to wait before the next try.
+    def _retry_delay(self, core: Core, error: BaseException, *, opened: bool = True) -> float:
+        """Report a failed connection, unless it never opened; return the seconds to wait before the next try.
 
         Raises
         ------
         ClientError
-            If another try makes no sense.
+            If retrying is pointless or switched off.
         """
-        told = meaning(core.place, error)
-        longest = core.failed(told)
-        if opened and not self._away:
-            self._away = True
+        failure = as_client_error(core.place, error)
+        longest = core.failed(failure)
+        if opened and not self._disconnected:
+            self._disconnected = True
             if self._on_connection is not None:
-                self._on_connection(told)
+                self._on_connection(failure)
         return random.uniform(0, longest)
 
     @staticmethod
     def _subscription(core: Core, topics: Sequence[str], components: Sequence[str] | None, level: str | None) -> Any:
-        """The message that asks for other things, also after the next reconnection."""
+        """Store a new filter in the core and return the ``subscribe`` message for it."""
         core.filter = {"topics": list(topics), "components": components, "min_level": level}
         wanted: Mapping[str, Any] = {key: value for key, value in core.filter.items() if value is not None}
         return {"type": "subscribe", **wanted}
