@@ -1,8 +1,8 @@
-"""Who may connect: tokens, origins and host names. Pure: headers in, a verdict out.
+"""Access control by token, origin and host name. Pure: takes headers, returns a grant or a refusal.
 
-A browser sends ``Origin`` with every WebSocket and cannot be made to lie about it, so a page of somebody else's is
-refused. ``Host`` must be a name that this server has: otherwise a foreign name that is pointed at this address (DNS
-rebinding) would make a foreign page one of our own.
+A browser sends ``Origin`` with every WebSocket and no page can forge it, so pages of foreign origins are refused.
+``Host`` must be a name of this server: otherwise a foreign name that resolves to this address (DNS rebinding) would
+make a foreign page count as same-origin.
 
 Nothing that a proxy adds (``X-Forwarded-Host`` and the like) is read here.
 """
@@ -29,7 +29,7 @@ _ONE_ONLY: Final = frozenset({b"host", b"origin"})
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why somebody may not come in: an HTTP status, a code for programs, a sentence for people."""
+    """Why a request is refused: an HTTP status, a code for programs, a message for people."""
 
     status: int
     error: str
@@ -37,13 +37,13 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What somebody may do. Everybody who comes in may read."""
+    """The rights of a request that is let in. It may always read."""
 
     write: bool = False
 
 
 class Access:
-    """Decides by the options of a server."""
+    """Checks requests against the options of a server."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
@@ -59,7 +59,7 @@ class Access:
         self._cookie_name = f"{COOKIE_PREFIX.decode()}{name}"
 
     def check(self, scope: Mapping[str, Any], *, write: bool = False) -> Grant | Refusal:
-        """Whether the sender of this request (an ASGI scope) may read, or ``write``."""
+        """Check host, origin and token of a request (an ASGI scope) for reading, or for publishing if ``write``."""
         headers = _headers(scope)
         return (
             self._check_host(headers, scope)
@@ -67,12 +67,12 @@ class Access:
             or self._check_token(headers, scope, write)
         )
 
-    def check_place(self, scope: Mapping[str, Any]) -> Refusal | None:
-        """Only whether the request comes from the right place, whoever sent it."""
+    def check_source(self, scope: Mapping[str, Any]) -> Refusal | None:
+        """Check only host and origin of a request; return None if both are allowed."""
         headers = _headers(scope)
         return self._check_host(headers, scope) or self._check_origin(headers, scope)
 
-    # -- where from -----------------------------------------------------------------------------------------------
+    # -- host and origin ----------------------------------------------------------------------------------------------
 
     def _check_host(self, headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> Refusal | None:
         if self._any_host:
@@ -86,10 +86,12 @@ class Access:
             own = canonical_name(str((scope.get("server") or ("", None))[0]))
             if name in self._hosts or (name == own and not is_loopback(own)) or name == self._bound_to:
                 return None
-            # No foreign name can stand behind an address that is written out.
+            # DNS rebinding needs a name; a literal IP address cannot be rebound.
             if not is_loopback(own) and is_address(name):
                 return None
-        return Refusal(403, "host", "this server has no such name; start it with --allow-host NAME if it has")
+        return Refusal(
+            403, "host", "the Host header is no name of this server; if it is, start it with --allow-host NAME"
+        )
 
     def _check_origin(self, headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> Refusal | None:
         raw = headers.get(b"origin")
@@ -105,68 +107,68 @@ class Access:
 
     @staticmethod
     def _is_own(origin: tuple[str, str, int], headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> bool:
-        """Whether a page of this origin came from here. A proxy may have taken TLS away, so any scheme will do."""
+        """Whether the origin is this server's own. A proxy may terminate TLS, so the scheme is not compared."""
         scheme, name, port = origin
         host = host_of(headers.get(b"host", b"").decode("latin-1"))
         if host is None or host[0] != name:
             return False
         if host[1] is not None:
             return host[1] == port
-        # A browser leaves the port out if it is the default one. If that is not where we listen, then a proxy is in
-        # front of us, and it may have dropped the port (nginx: `Host $host`): what it was nobody can tell.
+        # A browser omits a default port. If this server listens on another port, a proxy is in front, and it may
+        # have dropped the port (nginx: `Host $host`), so the port cannot be compared.
         listening = (scope.get("server") or ("", None))[1]
         return port == DEFAULT_PORTS[scheme] or listening not in DEFAULT_PORTS.values()
 
-    # -- who ------------------------------------------------------------------------------------------------------
+    # -- token and cookie ---------------------------------------------------------------------------------------------
 
     def _check_token(self, headers: dict[bytes, bytes], scope: Mapping[str, Any], write: bool) -> Grant | Refusal:
         options = self._options
-        shown = _shown_token(headers, scope)
-        may_write = options.write_token is not None and shown is not None and _same(shown, options.write_token)
+        given = _given_token(headers, scope)
+        may_write = options.write_token is not None and given is not None and _same(given, options.write_token)
         if write:
             if may_write:
                 return Grant(write=True)
             if options.write_token is None:
                 return Refusal(403, "read_only", "nobody may publish here; start the server with --write-token")
-            if shown is None:
+            if given is None:
                 return Refusal(401, "token", "a write token is needed: Authorization: Bearer TOKEN")
             return Refusal(403, "token", "this token may not publish; use the write token")
         if options.token is None or may_write:
             return Grant(write=may_write)
-        if shown is not None and _same(shown, options.token):
+        if given is not None and _same(given, options.token):
             return Grant()
-        shown_cookies = self._cookies_of(headers)
-        if any(_same(cookie, self._cookie_value) for cookie in shown_cookies):
+        cookies = self._cookies_of(headers)
+        if any(_same(cookie, self._cookie_value) for cookie in cookies):
             return Grant()
-        if shown is None and not shown_cookies:
+        if given is None and not cookies:
             return Refusal(401, "token", "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN")
-        return Refusal(401, "token", "this token is not valid here")
+        return Refusal(401, "token", "the token is not valid for this server")
 
     @property
     def cookie(self) -> tuple[str, str]:
-        """Name and value of what stands for the token in a browser; the token cannot be read from them.
+        """Name and value of the cookie that replaces the token in a browser; they do not reveal the token.
 
-        Browsers send a cookie to every port of a host. A name that follows from the token keeps servers apart, also
-        those that cannot know by which port they are reached.
+        Browsers send a cookie to every port of a host. The name is derived from the token, so that the cookies of two
+        servers on one host do not collide.
         """
         return self._cookie_name, self._cookie_value
 
-    def may_have_cookie(self, scope: Mapping[str, Any]) -> bool:
-        """Whether this request shows the token itself in its address, as ``GET /?token=…`` does."""
-        shown = _query_token(scope)
+    def may_set_cookie(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether the request has a valid token in its query, as ``GET /?token=…`` does."""
+        given = _query_token(scope)
         options = self._options
-        if shown is None or options.token is None:
+        if given is None or options.token is None:
             return False
-        return _same(shown, options.token) or (options.write_token is not None and _same(shown, options.write_token))
+        return _same(given, options.token) or (options.write_token is not None and _same(given, options.write_token))
 
     def _cookies_of(self, headers: dict[bytes, bytes]) -> list[str]:
-        """Our own cookies: all of them, for there is one for each path where somebody logged in."""
+        """Return the values of the server's own cookie; there is one for each path where the page was opened."""
         name = self._cookie_name.encode()
         return [value.decode("latin-1") for found, value in cookie_pairs(headers.get(b"cookie", b"")) if found == name]
 
 
 def cookie_pairs(header: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and value of each cookie. What is between two semicolons is one program's, and hurts no other's."""
+    """Yield name and value of each cookie. A malformed one does not affect the others."""
     for part in header.split(b";"):
         name, equals, value = part.strip().partition(b"=")
         if equals:
@@ -174,19 +176,19 @@ def cookie_pairs(header: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def peer_of(scope: Mapping[str, Any]) -> str:
-    """Who is at the other end, as text: ``10.0.0.1:5000``, ``[2001:db8::1]:5000``; empty if nobody can tell."""
+    """Return the client's address as text: ``10.0.0.1:5000``, ``[2001:db8::1]:5000``; empty if unknown."""
     host, port = scope.get("client") or ("", 0)
-    if not host and scope.get("client"):  # an older uvicorn, if all that it came through is trusted
+    if not host and scope.get("client"):  # older versions of uvicorn leave the host empty if every proxy is trusted
         host = _headers(scope).get(b"x-forwarded-for", b"").decode("latin-1").split(",")[0].strip()
     if not host:
         return ""
     name = canonical_name(str(host))
-    shown = f"[{name}]" if ":" in name else name
-    return f"{shown}:{port}" if port else shown
+    given = f"[{name}]" if ":" in name else name
+    return f"{given}:{port}" if port else given
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[bytes, bytes]:
-    """The headers. Of one that comes twice the last; but two hosts or origins are none of ours, and cookies add up."""
+    """Return the headers as a dict: cookies joined, a repeated host or origin invalid, of others the last."""
     found: dict[bytes, bytes] = {}
     for name, value in scope.get("headers", ()):
         if name == b"cookie" and name in found:
@@ -200,7 +202,7 @@ def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
 
 
-def _shown_token(headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> str | None:
+def _given_token(headers: dict[bytes, bytes], scope: Mapping[str, Any]) -> str | None:
     scheme, _, value = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
@@ -215,4 +217,4 @@ def _query_token(scope: Mapping[str, Any]) -> str | None:
         texts = {text_of(value) for value in fields_of(query).get("token", ())}
     except BadRequestError:
         return None
-    return texts.pop() if len(texts) == 1 else None  # of two that differ, who knows which was meant
+    return texts.pop() if len(texts) == 1 else None  # two that differ are ambiguous

@@ -1,4 +1,4 @@
-"""How a session's id is written into an address, and which ids cannot be."""
+"""Encode session ids in URLs, and check that they can be."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ MAX_ID: Final = 500  # bytes of UTF-8; a folder's name has at most 255
 
 
 def stream_path(session_id: str) -> str:
-    """The stream's address, relative to the page's."""
+    """Return the URL of the session's stream, relative to the page."""
     return f"api/build/stream/{quote(session_id, safe='')}"
 
 
 def page_query(session_id: str) -> str:
-    """The query that opens the page of this session."""
+    """Return the query string that opens the page of this session."""
     return f"?session={quote(session_id, safe='')}"
 
 
 def check_id(session_id: str) -> None:
-    """Refuse an id that no client could write into an address.
+    """Refuse an id that no client could write into a URL.
 
-    Browsers and proxies resolve dots alone as steps in the path, and many read an encoded slash as a slash.
+    Browsers and proxies resolve ``.`` and ``..`` as path segments, and many decode an encoded slash.
 
     Raises
     ------
     OptionsError
-        It says which ids are possible.
+        If the id is not possible; the message says which ids are.
     """
     try:
         size = len(session_id.encode())
@@ -38,6 +38,6 @@ def check_id(session_id: str) -> None:
         size = 0
     if session_id in {".", ".."} or not {"/", "\0"}.isdisjoint(session_id) or not 0 < size <= MAX_ID:
         raise OptionsError(
-            f"{session_id[:80]!r} cannot be a part of an address. Give the session another id: text of at most "
-            f"{MAX_ID} bytes, without slash and zero byte, and more than one or two dots"
+            f"{session_id[:80]!r} cannot be a part of a URL. Give the session another id: text of at most "
+            f"{MAX_ID} bytes, without slash and zero byte, and not '.' or '..'"
         )

@@ -1,4 +1,4 @@
-"""The ASGI application: every address of the protocol, and who may use it."""
+"""The ASGI application: routes, access control and security headers."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ logger = logging.getLogger("buildwidget.server")
 STATIC: Final = Path(__file__).parent.parent / "static"
 ASSETS: Final = {"page.js": "text/javascript", "page.css": "text/css"}
 MAX_BODY: Final = 2**20  # bytes of one publication
-DRAIN_SECONDS: Final = 5.0  # for a body that is refused
-DRAIN_BYTES: Final = 64 * 2**20  # of it; they are read, and not kept
+DRAIN_SECONDS: Final = 5.0  # for reading a body that is refused
+DRAIN_BYTES: Final = 64 * 2**20  # of it; they are read and discarded
 
-# Nothing from elsewhere, nothing inline, in no frame.
+# No foreign resources, no inline code, no embedding in frames.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -50,7 +50,7 @@ SECURITY: Final = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 ]
-OPEN: Final = frozenset({"/healthz", "/readyz"})  # for machines that look after machines; they say nothing
+OPEN: Final = frozenset({"/healthz", "/readyz"})  # health checks need no token; they reveal nothing about builds
 
 
 def create_app(
@@ -65,16 +65,16 @@ def create_app(
     ----------
     projects
         A project's folder, several, or a mapping of session ids to folders. None, and no ``sessions``: a session is
-        made when somebody connects to it or publishes into it.
+        created when a client connects to it or publishes into it.
     options
         How to serve.
     sessions
-        Serve these instead; they are not closed with the application.
+        Serve these instead of ``projects``; they are not closed with the application.
 
     Returns
     -------
     starlette.applications.Starlette
-        ``app.state.sessions`` are its sessions. The ``broadcast_*`` functions find them too, until it ends.
+        ``app.state.sessions`` are its sessions. The ``broadcast_*`` functions find them until the application ends.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def create_app(
 
 
 def build_routes(sessions: Sessions, access: Access, prefix: str = "/api/build") -> list[Any]:
-    """The addresses of the protocol: streams, status, publishing."""
+    """Return the routes of the protocol: streams, status, publishing."""
     api = _Api(sessions, access)
     return [
         WebSocketRoute(f"{prefix}/stream/{{session_id}}", _Stream(sessions, access)),
@@ -145,26 +145,26 @@ def _pages(sessions: Sessions, access: Access) -> list[Any]:
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """``value`` as compact JSON. Nothing of a build is kept by caches."""
-    told = {"cache-control": "no-store", **(headers or {})}
-    return Response(msgspec.json.encode(value), status, told, "application/json")
+    """Return ``value`` as compact JSON that caches must not store."""
+    all_headers = {"cache-control": "no-store", **(headers or {})}
+    return Response(msgspec.json.encode(value), status, all_headers, "application/json")
 
 
 def error_response(status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """What went wrong, for programs and for people."""
+    """Return an error body: a code for programs and a message for people."""
     return json_response({"error": error, "message": message}, status, headers)
 
 
 class Guard:
-    """Lets nobody in who may not read, and adds the headers that browsers need."""
+    """Middleware that refuses unauthorized requests and adds security and CORS headers."""
 
     def __init__(self, app: Any, access: Access) -> None:
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        _take_prefix_away(scope)
-        if scope["type"] != "http":  # a WebSocket is checked where its refusal can be told
+        _strip_repeated_prefix(scope)
+        if scope["type"] != "http":  # a WebSocket is checked by its handler, which can refuse it with a reason
             await self._app(scope, receive, send)
             return
         extra = list(SECURITY)
@@ -174,7 +174,7 @@ class Guard:
         if path in OPEN:
             refusal = None
         elif preflight or path in {"", "/"} or path.startswith("/static/"):
-            refusal = self._access.check_place(scope)
+            refusal = self._access.check_source(scope)
         elif scope["method"] == "POST":
             refusal = self._access.check(scope, write=True)
         else:
@@ -205,7 +205,7 @@ class Guard:
                 "access-control-max-age": "600",
             }
             await Response(status_code=204, headers=allow)(scope, receive, send_more)
-        elif path == "" and scope["method"] in {"GET", "HEAD"}:  # the page's addresses are relative to its folder
+        elif path == "" and scope["method"] in {"GET", "HEAD"}:  # the page's links are relative
             query = b"?" + scope["query_string"] if scope["query_string"] else b""
             there = {"location": f"{quote(scope['path'])}/{query.decode('latin-1')}"}
             await Response(status_code=307, headers=there)(scope, receive, send_more)
@@ -214,9 +214,9 @@ class Guard:
 
 
 async def _drain(scope: Scope, receive: Receive) -> None:
-    """Read a body that nobody wants: closing with unread bytes resets the connection, and the answer is lost with it.
+    """Read and discard a refused body: closing with unread bytes would reset the connection and lose the response.
 
-    Not without end, and not for long. Who waits to be asked for the body is not asked.
+    Bounded by `DRAIN_BYTES` and `DRAIN_SECONDS`. A client that sent ``Expect: 100-continue`` sends no body at all.
     """
     if b"expect" in dict(scope["headers"]):
         return
@@ -229,8 +229,8 @@ async def _drain(scope: Scope, receive: Receive) -> None:
                 more = message.get("more_body", False)
 
 
-def _take_prefix_away(scope: Scope) -> None:
-    """What a server adds to the path (``root_path``) is there twice if no proxy took it away: once is enough."""
+def _strip_repeated_prefix(scope: Scope) -> None:
+    """Strip ``root_path`` once if it is there twice: the server adds it, and no proxy had removed it."""
     root = scope.get("root_path", "")
     if root and f"{scope.get('path', '')}/".startswith(f"{root}{root}/"):
         scope["path"] = scope["path"].removeprefix(root)
@@ -299,7 +299,7 @@ class _Api:
     async def publish(self, request: Request) -> Response:
         session_id = request.path_params["session_id"]
         body = bytearray()
-        too_big = int(request.headers.get("content-length", 0)) > MAX_BODY  # the parser has made sure of a number
+        too_big = int(request.headers.get("content-length", 0)) > MAX_BODY  # the parser has validated the number
         try:
             if not too_big:
                 async for part in request.stream():
@@ -308,12 +308,12 @@ class _Api:
                         break
                     body += part
         except ClientDisconnect:
-            logger.info("a publication into %s was not sent whole", session_id)
-            return Response(status_code=400)  # nobody reads it
+            logger.info("the client disconnected in the middle of a publication into %s", session_id)
+            return Response(status_code=400)  # the client is gone
         if too_big:
             del body
             await _drain(request.scope, request.receive)
-            return error_response(413, "too_big", "at most 1 MiB at once; send the messages in parts")
+            return error_response(413, "too_big", "at most 1 MiB at once; send the messages in several requests")
         try:
             messages = msgspec.json.decode(bytes(body).removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, RecursionError) as error:
@@ -340,12 +340,12 @@ class _Pages:
         if not path.is_file():
             return error_response(500, "no_page", "the page is not built; in a checkout run 'make setup'")
         response = Response(path.read_bytes(), 200, {"cache-control": "no-cache"}, "text/html")
-        if self._access.may_have_cookie(request.scope):
+        if self._access.may_set_cookie(request.scope):
             name, value = self._access.cookie
             response.set_cookie(
                 name,
                 value,
-                path=None,  # the path that the browser sees: a proxy may have changed it
+                path=None,  # by default that of the URL in the browser, which a proxy may have changed
                 httponly=True,
                 samesite="lax",  # a link from a chat or an issue opens the page; a cookie never publishes
                 secure=request.scope["scheme"] == "https",
@@ -355,7 +355,7 @@ class _Pages:
     async def asset(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in ASSETS or not (STATIC / name).is_file():
-            return error_response(404, "not_found", "there is nothing here")
+            return error_response(404, "not_found", "there is no resource at this address")
         return FileResponse(STATIC / name, media_type=ASSETS[name], headers={"cache-control": "no-cache"})
 
     async def healthz(self, request: Request) -> Response:  # noqa: ARG002
@@ -388,12 +388,12 @@ class _Pages:
         found = schemas().get(request.path_params["name"])
         if found is None:
             names = ", ".join(sorted(schemas()))
-            return error_response(404, "not_found", f"there is no such schema. There are {names}")
+            return error_response(404, "not_found", f"there is no such schema; the schemas are {names}")
         return json_response(found)
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:  # noqa: ARG001
-    text = {404: "there is nothing here", 405: "this address does not take that method"}.get(
+    text = {404: "there is no resource at this address", 405: "this address does not take that method"}.get(
         error.status_code, error.detail
     )
     return error_response(error.status_code, "not_found" if error.status_code == 404 else "refused", text)
@@ -401,4 +401,4 @@ async def _http_error(request: Request, error: HTTPException) -> Response:  # no
 
 async def _crash(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(500, "internal", "something went wrong in the server; its log says what")
+    return error_response(500, "internal", "the server failed to answer; its log has the traceback")

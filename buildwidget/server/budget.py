@@ -1,7 +1,7 @@
-"""How much memory all clients of a server may hold together.
+"""A limit on the memory that all clients of a server hold together.
 
-A client's own share is bounded by its writer. What many share is bounded here: the versions of a big state that slow
-clients still read, and, where a server takes only whole messages, the copies that it makes of them.
+A client's own buffer is bounded by its writer. This bounds what they share: the versions of a big state that slow
+clients are still reading, and, on servers that accept only whole messages, the copies that they make.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ LIMIT: Final = 64 * 2**20  # bytes
 
 
 class Holder(Protocol):
-    """A client that still reads a version."""
+    """A client that is still reading a version."""
 
-    def give_up(self) -> None:
-        """End the client now; from any thread."""
+    def evict(self) -> None:
+        """Disconnect the client now. May be called from any thread."""
         ...
 
 
 class Version:
-    """An encoded state that clients read at their own speed. It lives as long as somebody refers to it."""
+    """An encoded state that clients read at their own speed; it is freed with the last reference to it."""
 
     def __init__(self) -> None:
         self.size = 0
-        self.number = 0  # by age
+        self.number = 0  # in order of creation
         self.holders: WeakSet[Any] = WeakSet()
 
 
 class Budget:
-    """Counts what is held; makes room, or makes those wait who want more. May be used from any thread."""
+    """Counts the bytes held; evicts slow clients or makes new requests wait. May be used from any thread."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
@@ -52,16 +52,16 @@ class Budget:
 
     @property
     def held(self) -> int:
-        """Bytes of all versions that somebody refers to."""
+        """Bytes of all versions that are still referenced."""
         with self._lock:
             return sum(version.size for version in self._versions)
 
     def is_tight(self, more: int) -> bool:
-        """Whether a further version of that size would be too much."""
+        """Return whether another version of ``more`` bytes would exceed the limit."""
         return self.held + more > self.limit
 
     def admit(self, version: Version) -> None:
-        """Count a new version. If that is too much, those that have read an old one for longest are given up."""
+        """Count a new version. If the limit is exceeded, evict the clients that read the oldest versions."""
         with self._lock:
             others = sorted((one for one in self._versions if one is not version), key=lambda one: one.number)
             version.number = next(self._numbers)
@@ -72,23 +72,23 @@ class Budget:
                 return
             holders: list[Holder] = list(old.holders)
             for holder in holders:
-                holder.give_up()
+                holder.evict()
             if holders:
                 total -= old.size
 
     # -- whole messages -------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def whole(self, size: int) -> AsyncGenerator[None]:
-        """Hold ``size`` bytes; first come, first served. More than there is at all is let through alone."""
+    async def reserve(self, size: int) -> AsyncGenerator[None]:
+        """Reserve ``size`` bytes in first-come order. A request above the limit gets through alone."""
         size = min(size, self.limit)
-        await self._take(size)
+        await self._acquire(size)
         try:
             yield
         finally:
-            self._give_back(size)
+            self._release(size)
 
-    async def _take(self, size: int) -> None:
+    async def _acquire(self, size: int) -> None:
         loop = asyncio.get_running_loop()
         with self._lock:
             if not self._waiting and self._used + size <= self.limit:
@@ -97,8 +97,8 @@ class Budget:
             turn: asyncio.Future[None] = loop.create_future()
 
             def wake() -> None:
-                if turn.cancelled():  # it did not wait for its turn
-                    self._give_back(size)
+                if turn.cancelled():  # the waiter was cancelled before its turn
+                    self._release(size)
                 else:
                     turn.set_result(None)
 
@@ -112,10 +112,10 @@ class Budget:
                 if queued:
                     self._waiting.remove(entry)
             if not queued and turn.done() and not turn.cancelled():
-                self._give_back(size)
+                self._release(size)
             raise
 
-    def _give_back(self, size: int) -> None:
+    def _release(self, size: int) -> None:
         ready: list[Callable[[], object]] = []
         with self._lock:
             self._used -= size

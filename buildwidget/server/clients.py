@@ -111,9 +111,9 @@ class Client:
         if self._holding is not None:
             self._holding.holders.add(self)
 
-    def give_up(self) -> None:
+    def evict(self) -> None:
         """End it, so that others have room. May be called from any thread."""
-        self.hub.give_up(self)
+        self.hub.evict(self)
 
 
 class Group:

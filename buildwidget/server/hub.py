@@ -421,7 +421,7 @@ class Hub:
         client.writer.close(1013, "too slow")
         self.leave(client)
 
-    def give_up(self, client: Client) -> None:
+    def evict(self, client: Client) -> None:
         """End a client that holds what others need. From any thread."""
 
         def act() -> None:

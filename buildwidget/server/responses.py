@@ -1,4 +1,4 @@
-"""A whole state as the response to one request."""
+"""The HTTP response with the whole state of a session."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["StateResponse"]
 
 
 class StateResponse(Response):
-    """The present state of a session. It is encoded once for all that ask, and sent as the client reads it.
+    """The current state of a session, encoded once for all requests and sent as fast as the client reads.
 
     Parameters
     ----------
     hub
-        Of the session, in the running loop.
+        The session's hub in the running loop.
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -27,9 +27,9 @@ class StateResponse(Response):
         self._hub = hub
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 (ASGI)
-        """Send it. While too many bytes are on their way already, this waits for its turn."""
+        """Send the state; wait first while too many bytes are in transit to other clients."""
         hub = self._hub
-        async with hub.budget.whole(hub.state_size):
+        async with hub.budget.reserve(hub.state_size):
             state = await hub.state_now()
             about = {"session_id": state.session_id, "epoch": state.epoch, "seq": state.seq}
             head = msgspec.json.encode(about)[:-1] + b',"state":'

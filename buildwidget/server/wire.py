@@ -313,7 +313,7 @@ class TaskWriter:
         A server takes a message at once, and lets the next one wait until its buffer is empty.
         """
         self.waits_for_others = True
-        async with budget.whole(COPIES * size):
+        async with budget.reserve(COPIES * size):
             self.waits_for_others = False
             if self.aborted:
                 return
