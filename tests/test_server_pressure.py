@@ -425,7 +425,7 @@ class Reader:
     def __init__(self) -> None:
         self.over = False
 
-    def give_up(self) -> None:
+    def evict(self) -> None:
         self.over = True
 
 
@@ -453,7 +453,7 @@ async def test_whole_messages_wait_for_their_turn() -> None:
 
     async def one(number: int, size: int) -> None:
         nonlocal inside, most
-        async with budget.whole(size):
+        async with budget.reserve(size):
             inside += min(size, 100)
             most = max(most, inside)
             order.append(number)
@@ -467,7 +467,7 @@ async def test_whole_messages_wait_for_their_turn() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert most <= 100
     assert order == [n for n in range(40) if n not in {5, 17, 30}]
-    async with budget.whole(100):
+    async with budget.reserve(100):
         pass
 
 

@@ -38,6 +38,6 @@ def check_id(session_id: str) -> None:
         size = 0
     if session_id in {".", ".."} or not {"/", "\0"}.isdisjoint(session_id) or not 0 < size <= MAX_ID:
         raise OptionsError(
-            f"{session_id[:80]!r} cannot be a part of a URL. Give the session another id: text of at most "
+            f"{session_id[:80]!r} cannot be a part of an address. Give the session another id: text of at most "
             f"{MAX_ID} bytes, without slash and zero byte, and not '.' or '..'"
         )
