@@ -1,4 +1,4 @@
-"""The fold: numbered messages in, the present state out. Pure and deterministic, the same in Python and TypeScript.
+"""The fold: numbered messages in, the current state out. Pure and deterministic, the same in Python and TypeScript.
 
 ``snapshot N`` folded with messages ``N+1 … M`` equals ``snapshot M``. Nothing here reads a clock or a file; times and
 ids come with the messages.
@@ -48,10 +48,10 @@ _EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
 class Delta(msgspec.Struct, kw_only=True):
-    """What should be true from now on, as far as it may have changed. `BuildState.diff` keeps only what did.
+    """Values that may have changed. `BuildState.diff` makes messages of those that differ from the state.
 
     ``items`` are whole records of the types in `KINDS`; ``removed`` are (kind, id) pairs; ``messages`` (file
-    changes, output, errors) are passed on as they are; ``warnings`` pairs a warning with whether it is over.
+    changes, output, errors) are passed on as they are; ``warnings`` are (warning, whether it is cleared) pairs.
     """
 
     items: list[Any] = []
@@ -64,9 +64,9 @@ class Delta(msgspec.Struct, kw_only=True):
 
 
 Change: TypeAlias = tuple[Any, Any]
-"""One step of the build: the numbered message that tells of it, and the record that the message was made of.
+"""A numbered message, and the record that it was made of.
 
-The record is None where none stands behind the message: a removal, a file, output, an error.
+The record is None for messages without one: a removal, a file change, output, an error.
 """
 
 
@@ -76,24 +76,24 @@ def is_context(path: str) -> bool:
 
 
 def waiting_for(state: State) -> str | None:
-    """What a build without a ``.buildrunner`` waits for, in a sentence; None when there is something to show."""
+    """Return the text of the ``waiting`` warning of a build without ``.buildrunner``; None if there is data to show."""
     if state.components or state.features or state.tasks or state.phases or state.checkpoints or state.terminal.tail:
         return None
     return next((w.message for w in state.warnings if (w.file_path, w.code) == (".buildrunner", "waiting")), None)
 
 
 def checkpoint_key(checkpoint: model.Checkpoint) -> tuple[datetime, str]:
-    """What checkpoints are sorted by: their time, then their id."""
+    """Return the sort key of a checkpoint: its time, then its id."""
     return (checkpoint.created_at or _EPOCH, checkpoint.checkpoint_id)
 
 
 class BuildState:
-    """The present state of one build, and the number of the newest message folded into it.
+    """The current state of one build, and the sequence number of the newest message folded into it.
 
     Parameters
     ----------
     snapshot
-        The state to go on from; an empty one by default.
+        The state to start from; an empty one by default.
     seq
         The number of the newest message in ``snapshot``.
     """
@@ -119,7 +119,7 @@ class BuildState:
         self._next_line = s.terminal.next_line
 
     def get(self, kind: str, item_id: str) -> Any | None:
-        """The item, or None. ``kind``: component, feature, task, phase or checkpoint (of the window)."""
+        """Return the item, or None. ``kind``: component, feature, task, phase or checkpoint (of the window)."""
         return self._items[kind].get(item_id)
 
     # -- the fold -------------------------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ class BuildState:
         event
             The message.
         record
-            The record that it was made of, where it is at hand (see `Change`): it is kept as it is, and must not be
-            changed later. A message that came over a wire has none; then it is read from the message.
+            The record that it was made of, if the caller has it (see `Change`): stored without a copy, so it must not
+            be mutated later. Without it, as for a message from a socket, the record is made from the message.
         """
         if event.seq is not None:
             if event.seq <= self.seq:
@@ -215,10 +215,10 @@ class BuildState:
         del tail[:-TERMINAL_WINDOW]
         self._next_line = max(self._next_line, event.line + len(lines))
 
-    # -- the two ways out -----------------------------------------------------------------------------------------
+    # -- snapshots and differences --------------------------------------------------------------------------------
 
     def snapshot(self) -> State:
-        """The fold's own state, with its lists sorted. Later changes do not reach it."""
+        """Return the state with its lists sorted. Later messages do not change it."""
         items = self._items
         return State(
             session=self.session,
@@ -238,7 +238,7 @@ class BuildState:
         )
 
     def diff(self, delta: Delta, *, session_id: str, now: datetime) -> list[Change]:
-        """The numbered changes that lead from this state to what ``delta`` says; empty if nothing differs.
+        """Return the numbered changes from this state to ``delta``; empty if nothing differs.
 
         They are not applied. ``now`` becomes the timestamp of their messages.
         """
@@ -248,11 +248,11 @@ class BuildState:
             message.seq, message.session_id, message.timestamp = self.seq + len(out) + 1, session_id, now
             out.append((message, record))
 
-        told: dict[tuple[str, str], Any] = {}  # what the messages so far make of an item; None: removed
-        # Removals first: what they leave room for may follow.
+        told: dict[tuple[str, str], Any] = {}  # items after the messages so far; None: removed
+        # Removals first: they make room in the windows for the items.
         for kind, item_id in delta.removed:
             bucket: dict[str, Any] = self._context if kind == "context" else self._items[kind]
-            # A checkpoint may have left the window: that it is gone is news all the same.
+            # A checkpoint outside the window is reported too: a subscriber may have received it earlier.
             if item_id in bucket or kind == "checkpoint":
                 tell(ev.Removed(kind=kind, id=item_id))
                 told[kind, item_id] = None

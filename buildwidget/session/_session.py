@@ -1,13 +1,12 @@
 """One live build: files in, numbered messages out.
 
-A `BuildSession` ties the rooms together: watcher → formats → merge → state → log → subscribers. One pump does the work,
-under one lock. Who runs it depends on where the session lives:
+A `BuildSession` connects the stages: watcher → formats → merge → state → log → subscribers. One pump drains the pending
+changes, under one lock. It runs in one of two places:
 
-- by default the watcher's own thread (any event loop, or none, may subscribe);
-- with ``open(loop=…)`` that loop runs the pump, so that callbacks and observers live where it lives. The watcher's
-  thread hands it each batch and waits 4 ms for it to begin. A loop that does not begin is blocked; then the thread
-  pumps the batch itself, and goes on doing so until the loop answers again. Nothing waits for the loop, nothing is
-  pumped twice.
+- by default in the watcher's thread (subscribers may live in any event loop);
+- with ``open(loop=…)`` in that loop, so that callbacks and observers run there. The watcher's thread schedules the
+  pump in the loop and waits 4 ms for it to begin. A loop that does not begin counts as blocked: the thread then pumps
+  itself until the loop answers again. Nothing waits for the loop, and no change is processed twice.
 """
 
 from __future__ import annotations
@@ -49,10 +48,10 @@ __all__ = ["BuildSession"]
 
 logger = logging.getLogger("buildwidget.session")
 
-PATIENCE: Final = 0.5  # seconds without a sign of life, after which a loop counts as blocked
-PROBE_EVERY: Final = 0.9  # seconds between two questions for one, however many views ask: a little less than a beat
+PATIENCE: Final = 0.5  # seconds without an answer to a probe, after which a loop counts as blocked
+PROBE_EVERY: Final = 0.9  # seconds between two probes at least; a little less than the interval of a heartbeat
 GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
-RETRY: Final = 0.05  # seconds until a pump that had to give way is looked after
+RETRY: Final = 0.05  # seconds until a pump that could not take the lock is tried again
 LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
 
 
@@ -62,17 +61,17 @@ class BuildSession:
     Parameters
     ----------
     project_root
-        The folder that holds (or will hold) ``.buildrunner``. None: nothing is watched, the build is what `publish`
-        makes it.
+        The folder that holds (or will hold) ``.buildrunner``. None: no files are watched, and the build consists of
+        what `publish` is given.
     session_id
         The name in every message; the folder's name by default.
     poll
-        True: scan instead of listening to the system. None: decide by itself.
+        True: poll instead of using the system's notifier. None: poll only where the notifier does not work.
 
     Raises
     ------
     ValueError
-        If the session id is no text that UTF-8 can hold.
+        If the session id cannot be encoded as UTF-8.
 
     Examples
     --------
@@ -102,7 +101,7 @@ class BuildSession:
         self._state = BuildState()
         self._merge = Merge(name or self.session_id)
         self._terminal = Terminal()
-        self.lock = threading.RLock()  # held while state and log change; take it to see both at one moment
+        self.lock = threading.RLock()  # held while state and log change; hold it to read both consistently
         self._source: ChangeSource | StillSource = StillSource()
         if self.root is not None:
             self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
@@ -117,7 +116,7 @@ class BuildSession:
         self._begun = threading.Event()
         self._responsive = True
         self._probing = False
-        self._probed_at = 0.0  # when the loop was asked last
+        self._probed_at = 0.0  # monotonic time of the last probe
         self._opened = self._closed = self._loaded = False
         self._stamp: datetime | None = None
         self._wakers: WeakSet[Waker] = WeakSet()
@@ -126,7 +125,7 @@ class BuildSession:
     # -- life -----------------------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop | None = None) -> Self:
-        """Start watching; returns at once. ``loop``: the asyncio loop that should do the work while it can."""
+        """Start watching; return at once. ``loop``: the asyncio loop to run the pump in unless it is blocked."""
         if self._closed:
             raise RuntimeError("this session is closed; make a new one")
         if not self._opened:
@@ -162,16 +161,16 @@ class BuildSession:
         self.close()
 
     async def wait_loaded(self) -> None:
-        """Wait until what was there at the start has been read. Under asyncio or trio."""
+        """Wait until all files that existed at the start have been read. Under asyncio or trio."""
         waker = self.waker()
         while not self.loaded and not self._closed:
             waker.clear()
             await waker.wait(0.02)
 
     def waker(self) -> Waker:
-        """What wakes the task that calls this, whenever there is something new. It lives as long as it is held."""
+        """Return a `Waker` that wakes the calling task at every new message. The session holds it only weakly."""
         waker = Waker()
-        with self.lock:  # the pump goes through them
+        with self.lock:  # the pump iterates over them
             self._wakers.add(waker)
         return waker
 
@@ -182,15 +181,15 @@ class BuildSession:
 
     @property
     def loaded(self) -> bool:
-        """Whether everything that was there at the start has been read."""
+        """Whether all files that existed at the start have been read."""
         if not self._loaded and self._source.ready.is_set():
-            # What waits for its time later is a log that grows; a torn file is waited for.
+            # Changes due later belong to growing logs and do not count; torn files that are still retried do.
             self._loaded = self._source.due_in() != 0.0 and not len(self._retry)
         return self._loaded
 
     @property
     def busy(self) -> bool:
-        """Whether the loop given to `open` is blocked: asked by `probe`, it has not answered for half a second."""
+        """Whether the loop given to `open` is blocked: it has not answered a `probe` for half a second."""
         return self._loop is not None and self._probing and _now() - self._probed_at >= PATIENCE
 
     @property
@@ -203,16 +202,16 @@ class BuildSession:
         """``waiting`` (there is no ``.buildrunner`` yet), ``notify`` or ``poll``."""
         return self._source.state
 
-    # -- what is known --------------------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> str:
-        """A random id of this unbroken log."""
+        """The random id of this log; sequence numbers are comparable only within one epoch."""
         return self.log.epoch
 
     @property
     def seq(self) -> int:
-        """The number of the newest message."""
+        """The sequence number of the newest message."""
         return self._state.seq
 
     @property
@@ -221,38 +220,38 @@ class BuildSession:
         return self._state.session.status
 
     def snapshot(self) -> State:
-        """The whole present state."""
+        """Return the current state."""
         with self.lock:
             return self._state.snapshot()
 
     def snapshot_at(self) -> tuple[int, State]:
-        """The whole present state and the number of the newest message in it."""
+        """Return the sequence number of the newest message, and the state that includes it."""
         with self.lock:
             return self._state.seq, self._state.snapshot()
 
     def since(self, seq: int, limit: int | None = None) -> list[Logged] | None:
-        """The messages after ``seq``; None if the log no longer reaches back so far."""
+        """Return at most ``limit`` messages after ``seq``; None if the log no longer holds them all."""
         with self.lock:
             return self.log.since(seq, limit)
 
     def catch_up(self) -> None:
-        """Work off what is known to have changed, without looking for more."""
+        """Process the pending changes, without scanning for more."""
         if self._source.due_in() == 0.0:
             with self.lock:
                 self._drain()
 
     def refresh(self) -> int:
-        """Look at every file now, and return the newest number when all of them are read."""
+        """Scan all files now, process what changed, and return the newest sequence number."""
         if self._opened and not self._closed:
             self._source.scan()
         with self.lock:
             self._drain()
         return self.seq
 
-    # -- what programs say ----------------------------------------------------------------------------------------
+    # -- publishing -----------------------------------------------------------------------------------------------
 
     def publish(self, messages: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
-        """Say something about this build: what is given is merged into what is known, and told to everyone, whole.
+        """Publish into this build: merge the given fields into the state, and send the whole items to all subscribers.
 
         May be called from any thread.
 
@@ -271,7 +270,7 @@ class BuildSession:
         Raises
         ------
         buildwidget.publish.PublishError
-            If one of them is not such a message; then nothing of the list is taken.
+            If one of them is not such a message; then none of them is published.
         """
         news = publish.read(messages)
         with self.lock, _uninterrupted():
@@ -302,12 +301,12 @@ class BuildSession:
             )
 
     def end_terminal(self, source: str | None = None) -> None:
-        """No more output comes from ``source``: its unfinished line is a whole one."""
+        """End the output of ``source``: its unfinished line is emitted as complete."""
         with self.lock, _uninterrupted():
             self._emit(Delta(messages=self._output(self._terminal.finish(source))), live=True)
 
     def flush_terminal(self) -> None:
-        """Show the lines that are unfinished for 100 ms."""
+        """Emit lines that have been unfinished for 100 ms."""
         if self._terminal.due() is not None:
             with self.lock, _uninterrupted():
                 self._emit(Delta(messages=self._output(self._terminal.flush(_now()))), live=True)
@@ -322,7 +321,7 @@ class BuildSession:
         ]
 
     def _arm_flush(self) -> None:
-        """Have shown what stays unfinished: by a tick, or by a timer where there is no watcher's thread."""
+        """Schedule `flush_terminal` for unfinished lines: by a tick, or by a timer if no watcher thread runs."""
         due = self._terminal.due()
         if due is None or self._flusher is not None or self._closed:
             return
@@ -338,38 +337,38 @@ class BuildSession:
         self._flusher.daemon = True
         self._flusher.start()
 
-    # -- those who want to know -----------------------------------------------------------------------------------
+    # -- callbacks and subscribers --------------------------------------------------------------------------------
 
     def listen(self, callback: Callable[[list[Logged]], None]) -> Callable[[], None]:
-        """Call back with each batch of new messages, in the pumping thread; returns a function that ends it."""
+        """Register a callback for each batch of new messages, called in the pumping thread; return its removal."""
         with self.lock:
             self._listeners.append(callback)
         return lambda: self._listeners.remove(callback) if callback in self._listeners else None
 
     def record(self, callback: Callable[[str, Record | BuildWarning | None, os.stat_result | None], None]) -> None:
-        """Call back with every version of a file that is read, in the pumping thread, until `close`.
+        """Register a callback for every version of a file that is read, called in the pumping thread until `close`.
 
-        It gets the path, what the file says (a warning: it cannot be read; None: it is gone), and the file's stat. It
-        must not raise.
+        It gets the path, the parsed record (a warning: the file cannot be read; None: it was deleted), and the file's
+        stat. It must not raise.
         """
         with self.lock:
             self._recorders.append(callback)
 
     def on_tick(self, callback: Callable[[], None]) -> None:
-        """Call back about every 50 ms in the watcher's thread."""
+        """Register a callback that the watcher's thread calls about every 50 ms."""
         self._tickers.append(callback)
         self._source.tick_in(0.0)
 
     def off_tick(self, callback: Callable[[], None]) -> None:
-        """End what `on_tick` began."""
+        """Unregister a callback of `on_tick`."""
         if callback in self._tickers:
             self._tickers.remove(callback)
 
     def subscribe(self, since: int | None = None) -> AsyncIterator[Any]:
-        """Every numbered message after ``since`` (default: from now on), under asyncio or trio, until `close`.
+        """Iterate over the numbered messages after ``since`` (default: new ones), under asyncio or trio, until `close`.
 
-        A subscriber costs no memory: it reads the log at its own pace. If it falls so far behind that the log no
-        longer reaches back, it gets a `Gap` and a `Snapshot`, and goes on from there.
+        Subscribers have no queues: each reads the log at its own pace. One that falls behind the start of the log gets
+        a `Gap` and a `Snapshot`, and continues from there.
         """
         return Subscription(self, self.seq if since is None else since)
 
@@ -380,12 +379,12 @@ class BuildSession:
     # -- the pump -------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        """In the watcher's thread: something is pending. The loop does it if it can, else this thread does."""
+        """Process pending changes, called in the watcher's thread: in the loop if it responds, else here."""
         loop = self._loop
         if loop is None:
             self._pump()
             return
-        self._source.tick_in(RETRY)  # whatever becomes of it in the loop, an interrupt included, it is not forgotten
+        self._source.tick_in(RETRY)  # tries again should the pump in the loop be interrupted
         if self._responsive:
             self._begun.clear()
             if self._post(loop) and self._begun.wait(GRACE):
@@ -412,9 +411,9 @@ class BuildSession:
         self._pump(patience=0.002)
 
     def probe(self) -> None:
-        """Ask the loop for a sign of life; `busy` says later whether it gave one.
+        """Probe whether the loop responds; `busy` has the result later.
 
-        Any number of views may ask: it is one question in about a second.
+        Many views may call this: there is at most one probe in 0.9 s.
         """
         if self.busy:
             self._responsive = False
@@ -422,11 +421,11 @@ class BuildSession:
             self._post(self._loop)
 
     def _tick(self) -> float | None:
-        """In the watcher's thread: what has waited for its time. Returns in how many seconds there is more to do."""
+        """Do what is due, called in the watcher's thread; return the seconds until the next call (None: not needed)."""
         due = self._terminal.due()
         if due is not None and due <= _now():
             self.flush_terminal()
-        waits = self._source.due_in() == 0.0  # the pump gave way to somebody who held the lock for another reason
+        waits = self._source.due_in() == 0.0  # an earlier pump could not take the lock
         if waits:
             if self._loop is None or not self._responsive:
                 self._pump()
@@ -443,7 +442,7 @@ class BuildSession:
         return None if due is None else due - _now()
 
     def _pump(self, patience: float = 0.05) -> None:
-        """Work off what is pending. Who holds the lock for longer than ``patience`` is waited for by `_tick`."""
+        """Process pending changes; if the lock is not free within ``patience`` seconds, let `_tick` retry."""
         while self._source.due_in() == 0.0 and not self._closed:
             if not self.lock.acquire(timeout=patience):
                 self._source.tick_in(RETRY)
@@ -454,7 +453,7 @@ class BuildSession:
                 self.lock.release()
 
     def _drain(self) -> None:
-        """One batch: read, parse, merge, number, log, tell. The lock is held."""
+        """Process all due changes: read, parse, merge, number, log, notify. The caller holds the lock."""
         while True:
             with _uninterrupted():
                 changes = self._source.take()
@@ -496,8 +495,8 @@ class BuildSession:
         self._emit(delta, newest, live=live)
 
     def _emit(self, delta: Delta, newest: float | None = None, *, live: bool = False) -> None:
-        """Number what differs, log it, fold it in, tell everyone. The lock is held."""
-        if self.log.seq != self._state.seq:  # a batch that was cut short (out of memory) goes on here
+        """Number, log and apply what differs from the state, and notify everyone. The caller holds the lock."""
+        if self.log.seq != self._state.seq:  # complete a batch that an error (out of memory) interrupted
             for row in self.log.since(self._state.seq) or ():
                 self._state.apply(row.event)
         changes = self._state.diff(delta, session_id=self.session_id, now=self._time(newest, live))
@@ -514,9 +513,9 @@ class BuildSession:
         self._notify()
 
     def _time(self, mtime: float | None, live: bool) -> datetime:
-        """The time of a batch: of its newest file, never in the future and never before an earlier batch.
+        """Return the timestamp of a batch: that of its newest file, never in the future or before an earlier batch.
 
-        An old file that is moved into place while we watch is news of this moment.
+        A live batch of older files (one moved into place, say) gets the current time.
         """
         now = datetime.now(UTC)
         stamp = now if mtime is None else min(now, utc_of(mtime))
@@ -526,7 +525,7 @@ class BuildSession:
         return stamp
 
     def _follow(self, change: FileChange, messages: list[Any], live: bool) -> bool:
-        """Add what a log file has to say; True if it has more, and this change comes back at once."""
+        """Add the new output of a log file to ``messages``; True if there is more, and the change was put back."""
         path = change.path
         assert self._tails is not None
         source = _source_of(path)
@@ -539,7 +538,7 @@ class BuildSession:
         try:
             piece = self._tails.read(path, old=not live)
         except OSError:
-            return False  # `_read` says what is wrong, if it stays so
+            return False  # `_read` warns of it if the error persists
         if piece is None:
             return False
         if piece.renamed is not None:
@@ -557,7 +556,7 @@ class BuildSession:
         return piece.more
 
     def _hold_back(self, change: FileChange) -> bool:
-        """A log grows all the time: tell of it once a second."""
+        """Put back the change of a log that was reported less than a second ago; return whether it was."""
         if not change.path.endswith(".log"):
             return False
         now = time.monotonic()
@@ -571,18 +570,18 @@ class BuildSession:
     def _read(
         self, change: FileChange, live: bool
     ) -> tuple[Record | BuildWarning | None, ev.FileChange | None, os.stat_result | None] | None:
-        """What one file says now; None if it must be read again later."""
+        """Read and parse one file; None if it must be read again later."""
         path = change.path
-        name = as_text(path)  # what messages say; `path` is what the system calls it
+        name = as_text(path)  # for messages, as valid UTF-8; `path` is for the system
         shape = formats.shape_of(path)
         assert self.root is not None
         try:
-            # Only what the watcher knows to be there is read: it would not tell of the end of anything else.
+            # Only files that the watcher knows are read: it reports the deletion of no others.
             if change.change_type == "deleted":
-                raise FileNotFoundError(path)  # noqa: TRY301 (one place forgets it)
+                raise FileNotFoundError(path)  # noqa: TRY301 (handled with real deletions below)
             obstacle = self._source.obstacles.get(path)
             if obstacle is not None:
-                raise CheckpointError(path, obstacle.reason, code=obstacle.code)  # noqa: TRY301 (one place makes the warning)
+                raise CheckpointError(path, obstacle.reason, code=obstacle.code)  # noqa: TRY301 (handled below)
             if shape is not None:
                 data, stat = read_file(self.root, path, formats.MAX_BYTES)
                 record: Any = formats.parse(name, data, utc_of(stat.st_mtime), self._memo)
@@ -595,7 +594,8 @@ class BuildSession:
             self._log_seen.pop(path, None)
             gone = ev.FileChange(file_path=name, change_type="deleted")
             forget = shape is not None or self._merge.failed(name)
-            tell = (live and is_wanted(*os.path.split(path))) or is_context(path)  # a folder's obstacle is no file
+            # An obstacle may be a folder, which is not reported as a file change.
+            tell = (live and is_wanted(*os.path.split(path))) or is_context(path)
             return (None if forget else _NOTHING, gone if tell else None, None)
         except (Torn, CheckpointError, OSError) as error:
             if isinstance(error, Torn) or getattr(error, "code", None) in MAYBE_TORN:
@@ -619,7 +619,7 @@ class BuildSession:
         return record, told, stat
 
     def _look(self, path: str) -> tuple[str | None, os.stat_result]:
-        """The beginning of a context file's text, and the stat of any file that is not parsed."""
+        """Return the start of the text of a context file (None for any other file), and the file's stat."""
         assert self.root is not None
         fd, stat = open_file(self.root, path)
         try:
@@ -639,7 +639,7 @@ class BuildSession:
 
 
 def _groups(news: Iterable[publish.Publication]) -> Generator[list[publish.Publication]]:
-    """Publications that can be taken in together: items, as long as none of them comes twice."""
+    """Group publications that one merge can take: consecutive items, each at most once."""
     group: list[publish.Publication] = []
     seen: set[tuple[type, str]] = set()
     for one in news:
@@ -658,12 +658,12 @@ _now = time.monotonic
 
 
 def _source_of(path: str) -> str:
-    """What the output of a log file is labelled with."""
+    """Return the ``source`` of a log file's output: its path below ``.buildrunner``."""
     return as_text(path).removeprefix(".buildrunner/")
 
 
 def _log_time(root: Path | None, path: str) -> float:
-    """When a log file was written last; 0 for all other files, which come before them."""
+    """Return the mtime of a log file, in seconds; 0 for all other files, so that they sort first."""
     return (_mtime((root or Path()) / path) or 0.0) if path.endswith(".log") else 0.0
 
 
@@ -674,7 +674,7 @@ def _mtime(path: Path) -> float | None:
         return None
 
 
-_NOTHING: Any = object()  # a file that no reader is interested in
+_NOTHING: Any = object()  # the record of a file that is not parsed
 
 
 def _warning(path: str, error: Exception) -> BuildWarning:
@@ -691,7 +691,7 @@ def _warning(path: str, error: Exception) -> BuildWarning:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Generator[None]:
-    """Hold Ctrl-C back: a KeyboardInterrupt in the middle of a batch would leave merge, log and state at odds."""
+    """Defer Ctrl-C: a KeyboardInterrupt in the middle of a batch would leave merge, log and state inconsistent."""
     if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
         yield
         return

@@ -1,4 +1,4 @@
-"""Who waits for a session's messages: each reads the log at its own pace, and is woken when there is more."""
+"""Subscriptions to a session's messages: each reads the log at its own pace, and is woken by new messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Subscription", "Waker"]
 
 
 class Subscription:
-    """The messages of a session from one number on. It holds nothing that must be closed."""
+    """An async iterator over the messages of a session after sequence number ``at``. It needs no closing."""
 
     def __init__(self, session: BuildSession, at: int) -> None:
         self._session, self._at = session, at

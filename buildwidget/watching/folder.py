@@ -1,4 +1,4 @@
-"""One watched folder, how a file is known again, and what differs between two looks at a folder. No more than that."""
+"""Watched folders: the fingerprints of files, and the differences between two listings of a folder."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _COARSE_NS = 2_000_000_000
 #: `stamp_of` a regular file; for any other, the reason why it is not read and its inode.
 Fingerprint: TypeAlias = tuple[object, ...]
 
-# Folders never entered: they hold other people's files by the ten thousand.
+# Folders never entered: they hold thousands of files that are not part of a build.
 _FOREIGN = frozenset({".git", "node_modules", "__pycache__", ".venv"})
 
 
 class Obstacle(msgspec.Struct, frozen=True):
-    """Why something is not read. ``code`` is that of the warning it becomes; ``reason`` goes on after the path."""
+    """Why a path is not read. ``code`` is the code of its warning; ``reason`` continues a sentence after the path."""
 
     code: str
     reason: str
@@ -64,18 +64,18 @@ class Folder:
         self.path = path
         self.linked = linked
         self.ident: tuple[int, int] | None = None
-        self.trusted: Fingerprint | None = None  # the folder's, when its names are surely known; None: list it again
-        self.armed = False  # a notifier watches this very folder
+        self.trusted: Fingerprint | None = None  # the folder's own, while its listing is current; None: list it again
+        self.armed = False  # a notifier watches this folder
         self.files: dict[str, Fingerprint] = {}
         self.subs: set[str] = set()
 
 
 class Listing(msgspec.Struct):
-    """What one look at a folder found.
+    """The listing of a folder.
 
-    ``files`` has the lstat of those that are ours, ``subs`` the folders in it, ``names`` all that is there. ``hidden``
-    are names of which the system would not say anything, and ``failure`` is its reason. ``settled`` is False when the
-    folder's own times do not tell of every change in it.
+    ``files`` has the lstat of the files to read, ``subs`` the subfolders, ``names`` all names. ``hidden`` are names
+    that could not be examined, and ``failure`` is the last such error. ``settled`` is False when the folder's own times
+    do not show every change in it.
     """
 
     files: dict[str, os.stat_result]
@@ -87,14 +87,14 @@ class Listing(msgspec.Struct):
 
 
 class Difference(NamedTuple):
-    """A name that is not what it was; ``found`` is None when it is gone."""
+    """A name whose file changed; ``found`` is its lstat, None when it is gone."""
 
     name: str
     found: os.stat_result | None
 
 
 class Look(NamedTuple):
-    """What a file is known by; ``linked``: it may come to point to something else at any time."""
+    """The fingerprint of a file. ``linked``: it is a symbolic link, whose target may change at any time."""
 
     fingerprint: Fingerprint
     obstacle: Obstacle | None
@@ -102,14 +102,14 @@ class Look(NamedTuple):
 
 
 def compare(known: Mapping[str, Fingerprint], listing: Listing) -> list[Difference]:
-    """Tell what differs between what is known of a folder and a look at it. What is hidden is as it was."""
+    """Return the differences between known fingerprints and a listing. Hidden names count as unchanged."""
     found = [Difference(name, stat) for name, stat in listing.files.items() if known.get(name) != stamp_of(stat)]
     gone = known.keys() - listing.files.keys() - listing.hidden
     return found + [Difference(name, None) for name in sorted(gone)]
 
 
 def list_folder(rel: str, path: str) -> Listing:
-    """Look at everything in a folder. Raises OSError when it cannot be listed."""
+    """List a folder. Raises OSError when it cannot be listed."""
     listing = Listing({}, [], set(), set(), None, settled=True)
     with os.scandir(path) as entries:
         for entry in entries:
@@ -120,19 +120,19 @@ def list_folder(rel: str, path: str) -> Listing:
                     listing.files[name] = entry.stat(follow_symlinks=False)
                     continue
                 if entry.is_symlink():
-                    listing.settled = False  # what it points to can come and go without a trace in this folder
+                    listing.settled = False  # its target can appear and disappear without changing this folder's times
                 if not is_foreign(name) and entry.is_dir():
                     listing.subs.append(name)
             except OSError as error:
                 listing.settled = False
-                if not is_gone(error):  # else gone since it was listed
+                if not is_gone(error):  # else it was deleted after it was listed
                     listing.hidden.add(name)
                     listing.failure = error
     return listing
 
 
 def stat_known(folder: Folder) -> Listing:
-    """Look at the files of a folder whose names are known."""
+    """Return a listing with the lstat of the known files of a folder, without listing it."""
     listing = Listing({}, [], set(), set(), None, settled=True)
     prefix = folder.path + os.sep
     for name in list(folder.files):
@@ -146,7 +146,7 @@ def stat_known(folder: Folder) -> Listing:
 
 
 def look_at(path: str, found: os.stat_result, real_root: str) -> Look | None:
-    """Say by what a file will be known again.
+    """Take the fingerprint of a file.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def young_for(fingerprint: Fingerprint) -> float:
     for moment in fingerprint[:2]:
         assert isinstance(moment, int)
         window = _TICK_NS if moment % 1_000_000_000 else _COARSE_NS
-        # A time in the future says nothing: another clock set it, or somebody's hand.
+        # A time in the future was set by another clock or by hand, so it does not show the age.
         if abs(now - moment) < window:
             longest = max(longest, window / 1e9)
     return longest
@@ -201,12 +201,12 @@ def is_foreign(name: str) -> bool:
 
 
 def is_gone(error: OSError) -> bool:
-    """Whether an error says that there is no such thing, and not only that it cannot be seen now (EACCES, EIO …)."""
+    """Whether an error means that the path does not exist, and not that it is inaccessible (EACCES, EIO …)."""
     return error.errno in (errno.ENOENT, errno.ENOTDIR)
 
 
 def identify(path: str) -> tuple[int, int] | None:
-    """Device and inode of what a path leads to; None when it leads nowhere. Raises OSError when that cannot be seen."""
+    """Device and inode of the target of a path; None when there is none. Raises OSError when it is inaccessible."""
     try:
         found = os.stat(path)
     except OSError as error:

@@ -16,7 +16,7 @@ __all__ = ["Host"]
 class Host:
     """One background task in the running event loop, and a way to call into that loop from any thread.
 
-    Made in the loop. The task ends with `stop`, or with the loop.
+    Create it in the loop. The task ends with `stop`, or with the loop.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Host:
         return self._bridge.post(function)
 
     def spawn(self, function: Callable[[], Awaitable[Any]], last: Callable[[], object]) -> None:
-        """Run a function as the background task; ``last`` is called when it has ended, however that came about."""
+        """Run a function as the background task; ``last`` is called when it has ended, in every case."""
 
         async def task() -> None:
             self._task_id = anyio.get_current_task().id
@@ -51,7 +51,7 @@ class Host:
             trio.lowlevel.spawn_system_task(task, name="buildwidget-watch")
 
     async def stop(self) -> None:
-        """End the task and wait for it, unless it is the one that asks."""
+        """Cancel the task and wait for its end, unless called from the task itself."""
         self._scope.cancel()
         if anyio.get_current_task().id != self._task_id:
             await self._finished.wait()

@@ -1,4 +1,4 @@
-"""Which limit of the system was reached when it refused to watch, and what to do about it."""
+"""Explain which system limit made inotify fail, and how to raise it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _SYSCTL = "/proc/sys/fs/inotify"
 
 
 def explain(error: OSError, what: str) -> OSError:
-    """Say what an error of inotify means.
+    """Return an inotify error with a text that explains it.
 
     Parameters
     ----------
     error : OSError
-        As the system gave it.
+        The original error.
     what : str
-        The call or the path that it is about.
+        The call or the path that failed.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def _limit(name: str, what: str, used: int) -> str:
 
 
 def _process_is_full() -> bool:
-    """EMFILE is said of the process's descriptors and of the user's inotify instances: try the former."""
+    """Whether the process has no file descriptor left; else EMFILE means the user's inotify instances."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError:
@@ -61,7 +61,7 @@ def _process_is_full() -> bool:
 
 
 def _instances() -> list[str]:
-    """The inotify instances of this user's processes, as paths of /proc, as far as they may be seen."""
+    """Return the fdinfo paths of the inotify instances of this user's processes, as far as /proc is readable."""
     found: list[str] = []
     me = os.geteuid()
     for process in os.listdir("/proc"):
@@ -71,7 +71,7 @@ def _instances() -> list[str]:
         try:
             fds = os.listdir(f"{folder}/fd") if os.stat(folder).st_uid == me else []
         except OSError:
-            continue  # it ended meanwhile, or is not to be seen
+            continue  # it has ended, or must not be read
         found += [f"{folder}/fdinfo/{fd}" for fd in fds if _is_inotify(f"{folder}/fd/{fd}")]
     return found
 

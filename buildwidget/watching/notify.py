@@ -1,4 +1,4 @@
-"""Who tells us of changes: what every notifier can do, and those for polling and for watchfiles.
+"""The interface of notifiers, and the notifiers for polling and for watchfiles.
 
 watchfiles is the notifier of every system but Linux, where it is a choice (``notifier="watchfiles"``): to answer within
 2 ms its loop must run once a millisecond, which costs 1-4 % of a core for as long as a notebook is open. Waiting on
@@ -34,19 +34,19 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Notices(msgspec.Struct):
-    """What one wait brought. ``lost``: there was more, and nobody knows what."""
+    """The result of one wait. ``lost``: events were dropped, so a scan is needed."""
 
     found: set[Notice]
     lost: bool = False
 
 
 class Notifier(Protocol):
-    """Watches single folders, never whole trees: which ones is for the tree to say, links and all."""
+    """Watches single folders, not recursively; `Tree` decides which, links included."""
 
     name: str
 
     def add(self, folders: Iterable[tuple[str, str]]) -> list[str]:
-        """Watch folders, given as (name for us, path); return those that were not there or not allowed."""
+        """Watch folders, given as (rel, path); return the rels that do not exist or must not be watched."""
         ...
 
     def remove(self, rels: Iterable[str]) -> None:
@@ -67,7 +67,7 @@ class Notifier(Protocol):
 
 
 class Sleeper:
-    """Tells nothing: for polling."""
+    """A notifier that reports nothing: for polling."""
 
     name = "poll"
 
@@ -96,7 +96,7 @@ class Sleeper:
 
 
 class WatchfilesNotifier:
-    """watchfiles, for every system that it knows.
+    """A notifier on watchfiles, for every system that it supports.
 
     Its lowest layer is used because only there can a wait end early without losing the watch.
     """
@@ -108,8 +108,8 @@ class WatchfilesNotifier:
 
         self._make = RustNotify
         self._step, self._debounce = step_ms, debounce_ms
-        self._folders: dict[str, str] = {}  # our name → path
-        self._rels: dict[str, str] = {}  # path as reported → our name
+        self._folders: dict[str, str] = {}  # rel → path
+        self._rels: dict[str, str] = {}  # path as reported → rel
         self._notify: RustNotify | None = None
         self._early: set[tuple[int, str]] = set()
         self._kick = threading.Event()
@@ -128,7 +128,7 @@ class WatchfilesNotifier:
                 notify = self._make(list(wanted.values()), False, False, 0, False, True) if wanted else None
                 break
             except FileNotFoundError:
-                time.sleep(0.001)  # a folder went between the two lines above: count again
+                time.sleep(0.001)  # a folder was deleted after the check: try again
         old, self._notify = self._notify, notify
         if old is not None:
             left = old.watch(1, 1, 2, None)
@@ -154,13 +154,13 @@ class WatchfilesNotifier:
         elif not raw and self._notify is not None:
             end = time.monotonic() + max(timeout, 0.001)
             while not self._kick.is_set() and (left := end - time.monotonic()) > 0:
-                # In slices: it can be stopped by an event of ours, but then throws away what it had.
+                # In slices: watchfiles can be stopped by an event, but then discards the changes it had collected.
                 found = self._notify.watch(self._debounce, self._step, max(1, min(SLICE_MS, int(left * 1000))), None)
                 if isinstance(found, set):
                     raw = found
                     break
         self._kick.clear()
-        # It does not say when the kernel lost some; after so many at once it may have.
+        # watchfiles does not report lost events; after a burst of this size some may be lost.
         notices = Notices(set(), lost=len(raw) > MANY)
         for _, path in raw:
             own = self._rels.get(path)
@@ -192,7 +192,7 @@ _NETWORK = frozenset(
 
 
 def on_network(path: str) -> bool:
-    """Tell whether a path lies on a file system where others can write without this kernel's notifier knowing."""
+    """Whether a path is on a file system where other machines write without notice to this kernel."""
     real = os.path.realpath(path)
     best, kind = "", ""
     try:

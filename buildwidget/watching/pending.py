@@ -1,4 +1,4 @@
-"""What changed and was not taken yet: each path once, with the time from which it is due."""
+"""The queue of pending changes: each path once, with the time at which it is due."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOLD = 0.1  # seconds
 
 
 class FileChange(msgspec.Struct, frozen=True):
-    """One file is to be looked at.
+    """A change of one file.
 
     ``path`` is relative to the project, with ``/``. ``change_type`` is ``created``, ``modified`` or ``deleted``; a
     rename is a deletion and a creation.
@@ -33,7 +33,7 @@ class _Entry(msgspec.Struct):
 
 
 class Pending:
-    """The queue between the thread that finds changes and whoever reads the files. Thread-safe; keeps no history.
+    """The thread-safe queue between the thread that finds changes and the reader of the files.
 
     Parameters
     ----------
@@ -49,11 +49,11 @@ class Pending:
         self._alarms: list[tuple[float, str]] = []  # a heap; an alarm whose entry is gone or moved is ignored
 
     def begin(self) -> None:
-        """What is added from now on was found at one moment, and is ordered by path."""
+        """Start a group: changes added from now on share one time, and are ordered by path."""
         self._moment = self._clock()
 
     def add(self, path: str, kind: str, delay: float = 0.0) -> None:
-        """Note a change. What was said of the path before and not taken is merged with it."""
+        """Add a change, merged with a pending one of the same path."""
         due = (self._clock() if self._moment is None else self._moment) + delay
         with self._lock:
             entry = self._entries.get(path)
@@ -69,7 +69,7 @@ class Pending:
             heapq.heappush(self._alarms, (due, path))
 
     def put_back(self, change: FileChange, delay: float) -> None:
-        """Have a change that was taken due again later, unless the path was reported anew meanwhile."""
+        """Make a taken change due again after ``delay`` seconds, or merge it with one reported meanwhile."""
         due = self._clock() + max(0.0, delay)
         with self._lock:
             entry = self._entries.get(change.path)
@@ -82,8 +82,8 @@ class Pending:
     def take(self, is_back: Callable[[str], bool] | None = None) -> list[FileChange]:
         """Take everything that is due, by the time it fell due, then by path.
 
-        A deletion is kept for a moment when ``is_back`` says that the file is there again: most likely its creation
-        is on its way, and the two are one modification.
+        A deletion is held for at most 0.1 s while ``is_back`` says that the file exists again: its creation is likely
+        to be reported next, and the two are one modification.
         """
         now = self._clock()
         taken: list[tuple[float, str, str]] = []
@@ -100,7 +100,7 @@ class Pending:
         return [FileChange(path, kind) for _, path, kind in sorted(taken)]
 
     def ring(self) -> bool:
-        """Tell, once for each, whether anything fell due since the last call."""
+        """Return whether any change fell due since the last call."""
         now = self._clock()
         rang = False
         with self._lock:
@@ -119,7 +119,7 @@ class Pending:
             return max(0.0, min(entry.due for entry in self._entries.values()) - now)
 
     def alarm_in(self) -> float | None:
-        """Seconds until `ring` may have something to say; None when nothing is to come."""
+        """Seconds until `ring` may return True; None when no alarm is set."""
         with self._lock:
             return max(0.0, self._alarms[0][0] - self._clock()) if self._alarms else None
 
@@ -131,9 +131,9 @@ class Pending:
 
 
 def _merge(old: str, new: str) -> str:
-    """What two changes of one path amount to.
+    """Combine two successive changes of one path.
 
-    Created and deleted do not cancel out: a reader who came to look at an earlier change may have seen the file.
+    Created and deleted do not cancel out: a reader of an earlier change may have seen the file.
     """
     if new == "deleted":
         return new

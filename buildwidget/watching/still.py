@@ -1,4 +1,4 @@
-"""A source of changes where there is nothing to watch."""
+"""A source of changes for sessions without a project folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["StillSource"]
 
 
 class StillSource:
-    """What `ChangeSource` is to a project, for a session without one: nothing ever changes, and no thread looks."""
+    """A `ChangeSource` that never reports a change and has no thread."""
 
     state: Final = "none"
 
@@ -22,24 +22,24 @@ class StillSource:
         self.obstacles: dict[str, Obstacle] = {}
 
     def start(self) -> None:
-        """Nothing to start."""
+        """Do nothing."""
 
     def stop(self) -> None:
-        """Nothing to stop."""
+        """Do nothing."""
 
     def scan(self) -> None:
-        """Nothing to look at."""
+        """Do nothing."""
 
     def take(self) -> list[FileChange]:
-        """No changes."""
+        """Return an empty list."""
         return []
 
     def due_in(self) -> float | None:
-        """Never."""
+        """Return None: nothing is ever pending."""
         return None
 
     def tick_in(self, seconds: float) -> None:
-        """Nobody ticks."""
+        """Do nothing."""
 
     def put_back(self, change: FileChange, delay: float) -> None:
-        """Nothing comes back."""
+        """Do nothing."""

@@ -1,8 +1,8 @@
-"""Following log files from where one stopped reading: growth, rotation under any name, rewriting, preallocation.
+"""Follow log files by position: growth, rotation under any name, rewriting, preallocation.
 
-A file is known by its device and inode, not by its name: renamed, it is read on. What was read of it is known again by
-checksums of its first and its last bytes: if they differ, it was written anew. Nothing else is kept, so that hundreds
-of files cost little.
+A file is identified by its device and inode, so reading continues after a rename. Checksums of the first and the last
+bytes read tell whether it was rewritten. Only positions and checksums are stored, so that hundreds of files cost
+little.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from ..reading.text import UNIT, decode_part, encoding_of
 
 __all__ = ["Piece", "Tails"]
 
-FIRST: Final = 64 * 1024  # bytes at the end of a file that was there before us
-PIECE: Final = 256 * 1024  # bytes in one look
-BEHIND: Final = 4 * 2**20  # bytes; a file that is further ahead of its reader is not read whole
-COUNT: Final = 4 * 2**20  # bytes in which one look counts the lines that are left out
-MAX_COUNT: Final = 256 * 2**20  # bytes; in more than these they are not counted
-HEAD: Final = 256  # bytes by which a file is known again
-LAST: Final = 16 * 1024  # bytes before the position by which it is seen that they were not rewritten
+FIRST: Final = 64 * 1024  # bytes read at the end of a file that existed at the start
+PIECE: Final = 256 * 1024  # bytes per read
+BEHIND: Final = 4 * 2**20  # bytes; with more than these unread, the older ones are skipped
+COUNT: Final = 4 * 2**20  # bytes per read in which skipped lines are counted
+MAX_COUNT: Final = 256 * 2**20  # bytes; the lines of a longer skip are not counted
+HEAD: Final = 256  # bytes at the start of a file that its checksum covers
+LAST: Final = 16 * 1024  # bytes before the position that its checksum covers
 BLOCK: Final = 4_096
-MAX_FILES: Final = 16_384  # whose positions are kept
+MAX_FILES: Final = 16_384  # files whose positions are stored
 
 _Id = tuple[int, int]  # device, inode
 
 
 class Piece(msgspec.Struct):
-    """What is new in a file.
+    """The next part of a log file.
 
     Attributes
     ----------
     text
-        The next part of it.
+        Its decoded text.
     again
-        It is another file, or was written anew: what came before under this name has ended.
+        The file was replaced or rewritten: the earlier output under this name has ended.
     renamed
-        The name under which it was read before; what came from there has ended.
+        The earlier name of a renamed file; the output under that name has ended.
     skipped
-        Bytes that were left out before this.
+        Bytes that were skipped before this text.
     lines
-        The whole lines in them; None: they were not counted.
+        Complete lines among the skipped bytes; None: not counted.
     more
-        There is more to read at once.
+        More is available now.
     """
 
     text: str = ""
@@ -62,7 +62,7 @@ class Piece(msgspec.Struct):
 
 
 class _Sums(msgspec.Struct, frozen=True):
-    """What was read of a file, to know it again: the position and checksums of the bytes before it."""
+    """A read position, and checksums of the bytes before it that identify the content."""
 
     position: int
     head: int
@@ -71,39 +71,39 @@ class _Sums(msgspec.Struct, frozen=True):
 
 
 class _Tail(msgspec.Struct):
-    """How far one file was read."""
+    """The read position of one file."""
 
     path: str
-    encoding: str = ""  # empty: not known yet
+    encoding: str = ""  # empty: not detected yet
     position: int = 0
     sums: _Sums | None = None
-    former: _Sums | None = None  # before it was written anew: a copy of that may turn up under another name
-    skip_to: int | None = None  # where reading will go on when the lines before it are counted
+    former: _Sums | None = None  # before it was rewritten: a copy of that may appear under another name
+    skip_to: int | None = None  # where reading continues after the skipped lines are counted
     skip_from: int = 0
     lines: int = 0
 
 
 class Tails:
-    """The log files of one project, and how far each was read."""
+    """The log files of one project and their read positions."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._tails: OrderedDict[_Id, _Tail] = OrderedDict()  # who was read last is last
+        self._tails: OrderedDict[_Id, _Tail] = OrderedDict()  # least recently read first
         self._names: dict[str, _Id] = {}
 
     def forget(self, path: str) -> bool:
-        """The file is gone from there. Whether it was followed."""
+        """Forget a path whose file is gone; return whether it was followed."""
         return self._names.pop(path, None) is not None
 
     def read(self, path: str, *, old: bool) -> Piece | None:
-        """What a file has to say now; None if nothing.
+        """Read the next part of a file; None if there is nothing new.
 
         Parameters
         ----------
         path
             Relative to the project.
         old
-            Whether a file that is not known yet was there before us: then only its end is read.
+            Whether a file seen for the first time existed before the start: then only its end is read.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Tails:
         try:
             piece = Piece()
             tail = self._recognise(fd, about, path, piece, old=old)
-            if tail is None:  # another name of a file that is read under its first one
+            if tail is None:  # a hard link to a file that is followed under its first name
                 return None
             if tail.encoding or self._begin(fd, about, tail, old=old and not piece.again):
                 self._advance(fd, about, tail, piece)
@@ -125,7 +125,7 @@ class Tails:
     # -- which file it is -----------------------------------------------------------------------------------------
 
     def _recognise(self, fd: int, about: os.stat_result, path: str, piece: Piece, *, old: bool) -> _Tail | None:
-        """What is known of the file, or a new entry; None: it is read under another name, which it has still."""
+        """Return the entry of the file, or a new one; None if it is followed under another name that still exists."""
         file = (about.st_dev, about.st_ino)
         before = self._names.get(path)
         tail = self._tails.get(file)
@@ -133,7 +133,7 @@ class Tails:
             return None
         if tail is not None and self._is_same(fd, about, tail, known=before == file or tail.path != path):
             if tail.path != path:
-                piece.again = before is not None  # the file that had this name was another
+                piece.again = before is not None  # another file had this name
                 if self._names.get(tail.path) == file:
                     piece.renamed = tail.path
                     del self._names[tail.path]
@@ -155,10 +155,10 @@ class Tails:
         return tail
 
     def _is_same(self, fd: int, about: os.stat_result, tail: _Tail, *, known: bool) -> bool:
-        """Whether this is the file that was read, and not another one that got its inode, or was written anew.
+        """Whether this is the file that was read, neither rewritten nor a new file that reuses the inode.
 
-        ``known``: its name was never gone, or it has another name now. A file that is there again under the same name
-        is another one, unless it was not written since.
+        ``known``: the path never disappeared, or the file was renamed. A file that reappears under its old name is
+        another one, unless it was not modified since.
         """
         if tail.sums is None:
             return known and about.st_size >= tail.position
@@ -167,7 +167,7 @@ class Tails:
         return _is_continued(fd, about.st_size, tail.sums)
 
     def _is_at(self, path: str, file: _Id) -> bool:
-        """Whether a file has this name still."""
+        """Whether the path still leads to this file."""
         if self._names.get(path) != file:
             return False
         try:
@@ -177,7 +177,7 @@ class Tails:
         return (about.st_dev, about.st_ino) == file
 
     def _take_copy(self, fd: int, about: os.stat_result, new: _Tail) -> None:
-        """A copy that was made before a log was emptied (logrotate's copytruncate) was told already: read on there."""
+        """Take over the position of a log of which this is a copy (logrotate's copytruncate): it was read already."""
         head = os.pread(fd, HEAD, 0)
         for tail in self._tails.values():
             for sums in (tail.former, tail.sums):
@@ -192,10 +192,10 @@ class Tails:
                     return
 
     def _written_anew(self, tail: _Tail, sums: _Sums) -> int:
-        """When a log was written last, in ns, if it does not begin any more with what was read of it; else 0."""
+        """Return the mtime of a log in ns if it no longer begins with the content that was read; else 0."""
         try:
             fd, about = open_file(self._root, tail.path)
-        except Exception:  # noqa: BLE001 (whatever is wrong with that one is told when it is read)
+        except Exception:  # noqa: BLE001 (its error is reported when that file is read)
             return 0
         try:
             return 0 if _is_continued(fd, about.st_size, sums) else about.st_mtime_ns
@@ -205,7 +205,7 @@ class Tails:
     # -- what is in it --------------------------------------------------------------------------------------------
 
     def _begin(self, fd: int, about: os.stat_result, tail: _Tail, *, old: bool) -> bool:
-        """Find the encoding and where to begin; False if there is too little to know it."""
+        """Detect the encoding and the start position; False if there are too few bytes to tell."""
         end = _content_end(fd, 0, about.st_size)
         found = encoding_of(os.pread(fd, 3, 0)) if end else None
         if found is None:
@@ -217,7 +217,7 @@ class Tails:
         return True
 
     def _advance(self, fd: int, about: os.stat_result, tail: _Tail, piece: Piece) -> None:
-        """Read on: count what is left out, or give what comes next."""
+        """Count the skipped lines, or read the next part into ``piece``."""
         end = _content_end(fd, tail.position, about.st_size)
         if tail.skip_to is None:
             _pass_hole(fd, tail, end)
@@ -246,7 +246,7 @@ def _sums(fd: int, position: int) -> tuple[int, int]:
 
 
 def _is_continued(fd: int, size: int, sums: _Sums) -> bool:
-    """Whether a file begins with what was read of it, as far as can be told."""
+    """Whether the checksums show that a file still begins with the content that was read."""
     return size >= sums.position and _sums(fd, sums.position) == (sums.head, sums.last)
 
 
