@@ -1,4 +1,4 @@
-"""The readers of a session: one client, and the groups of those that keep up and want the same."""
+"""The clients of a session, and groups of clients that keep up and have the same filter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Client", "Group", "Numbered", "Start"]
 
 
 class Numbered(Batch):
-    """A batch whose messages say where in the log they lead (``epoch:seq``, or nothing), for event sources."""
+    """A batch whose messages have event ids (``epoch:seq``, or empty), for server-sent events."""
 
     def __init__(self, messages: list[bytes] | list[Message], ids: list[str]) -> None:
         super().__init__(messages)
@@ -28,10 +28,10 @@ class Numbered(Batch):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Where a client wants to begin.
+    """Where a client's stream begins.
 
     With ``epoch`` and ``since``: after that message. With ``snapshot``: with the whole state. With neither: with the
-    present state as ordinary messages.
+    current state as ordinary messages.
     """
 
     epoch: str | None = None
@@ -40,12 +40,12 @@ class Start(msgspec.Struct, frozen=True):
 
     @property
     def resumes(self) -> bool:
-        """Whether it asks to go on somewhere."""
+        """Whether the client asks to resume."""
         return self.epoch is not None or self.since is not None
 
 
 class Client:
-    """One reader of one session."""
+    """One client of one session."""
 
     __slots__ = (
         "__weakref__",
@@ -72,10 +72,10 @@ class Client:
         self.hub, self.writer, self.filter, self.id = hub, writer, wanted, client_id
         self.address, self.user_agent = address, user_agent
         self.connected_at = datetime.now(UTC)
-        self.at = 0  # the newest number it has got; only looked at while it does not keep up
-        self.exact_until = 0  # up to here nothing may be left out: it resumes
-        self.wants_state = False  # it hears of more than before, and gets a snapshot when it has what it missed
-        self.group: Group | None = None  # of those that keep up
+        self.at = 0  # the newest number it was sent; valid only while it lags
+        self.exact_until = 0  # up to this number nothing may be collapsed: it resumes
+        self.wants_state = False  # its filter became wider: it gets a snapshot after the messages it missed
+        self.group: Group | None = None  # the group it is in while it keeps up
         self.stalled_at = 0.0
         self._holding: EncodedState | None = None
         self._seen = 0
@@ -83,28 +83,28 @@ class Client:
 
     @property
     def seq(self) -> int:
-        """The newest number that was written to it."""
+        """The newest sequence number that was written to the client."""
         return self.hub.at if self.group is not None else self.at
 
     @property
     def lag(self) -> int:
-        """How many bytes of the log it has not got yet, and how many wait in its socket."""
+        """Bytes of the log not sent to the client yet, plus bytes in its buffers."""
         behind = 0 if self.group is not None else self.hub.session.log.size_since(self.at)
         return behind + self.writer.buffered
 
     def send(self, *messages: Any) -> None:
-        """Write messages about the connection."""
+        """Write unnumbered messages, about the connection."""
         self.writer.write(Batch([ev.encode(message) for message in messages]))
 
-    def moves(self) -> bool:
-        """Whether it has read something since it was last asked, or cannot have."""
+    def has_progressed(self) -> bool:
+        """Return whether the client has read since the last call, or waits for other clients itself."""
         buffered = self.writer.buffered
         moved = buffered < self._seen or self.writer.waits_for_others
         self._seen = buffered
         return moved
 
     def hold(self, state: EncodedState | None) -> None:
-        """It reads from this state, as long as something waits in its writer."""
+        """Register as a reader of ``state`` while its bytes are buffered in the writer; None ends that."""
         if self._holding is not None:
             self._holding.holders.discard(self)
         self._holding = state if self.writer.paused else None
@@ -112,12 +112,12 @@ class Client:
             self._holding.holders.add(self)
 
     def evict(self) -> None:
-        """End it, so that others have room. May be called from any thread."""
+        """Disconnect the client to free memory for others. May be called from any thread."""
         self.hub.evict(self)
 
 
 class Group:
-    """Clients that keep up and want the same."""
+    """Clients that keep up and have the same filter."""
 
     def __init__(self, wanted: Filter, now: float) -> None:
         self.filter = wanted
@@ -127,22 +127,22 @@ class Group:
         self._plain: list[Writer] = []
 
     def add(self, client: Client) -> None:
-        """It keeps up from now on."""
+        """Add a client that keeps up."""
         self.clients.add(client)
         self._raws = None
 
     def discard(self, client: Client) -> None:
-        """It does so no longer."""
+        """Remove a client."""
         self.clients.discard(client)
         self._raws = None
 
     def send(self, batch: Batch) -> None:
-        """The hot loop: one write per client, of bytes that were made once."""
+        """Write a batch to every client: the same encoded bytes, in one write each. This is the hot loop."""
         if batch.size > SLICE:  # one big message
             for client in list(self.clients):
                 client.writer.write(batch)
             return
-        raws, plain = self._ways()
+        raws, plain = self._write_paths()
         if raws:
             frames = batch.frames
             for write in raws:
@@ -150,13 +150,13 @@ class Group:
         for writer in plain:
             writer.write(batch)
 
-    def look(self) -> None:
-        """Find those whose server does not tell that they do not keep up."""
-        for writer in list(self._ways()[1]):
+    def mark_lagging(self) -> None:
+        """Mark clients with buffered bytes as lagging, where the ASGI server reports no backpressure."""
+        for writer in list(self._write_paths()[1]):
             if writer.buffered:
                 writer.lag()
 
-    def _ways(self) -> tuple[list[Callable[[bytes], object]], list[Writer]]:
+    def _write_paths(self) -> tuple[list[Callable[[bytes], object]], list[Writer]]:
         if self._raws is None:
             self._raws = [c.writer.raw for c in self.clients if c.writer.raw is not None]
             self._plain = [c.writer for c in self.clients if c.writer.raw is None]

@@ -1,12 +1,12 @@
-"""From the log of one session to its clients: who gets what, when, in how few writes.
+"""Fan out the log of one session to its clients.
 
-There is no queue per client. Every client has a place in the log of its session. One that keeps up has the hub's own
-place, and all that do, and want the same, get the same bytes: made once, written once to each. One whose socket is full
-stays where it is until the socket is empty again; then it gets what it missed, collapsed, or, if that is more than
-``queue_bytes``, a gap and a snapshot. So a client that does not read costs nothing but the bytes of its last write,
-of which it holds a slice of its own and shares the rest, and nobody waits for it.
+There is no queue per client: each has a cursor in the log of its session. Clients that keep up share the hub's own
+cursor, and those with the same filter get the same bytes, encoded once. The cursor of a client whose socket is full
+stays until the socket has drained; then the client gets what it missed, collapsed, or, if that is more than
+``queue_bytes``, a gap and a snapshot. So a client that does not read costs only its last write, of which it holds one
+slice and shares the rest, and no other client waits for it.
 
-The first message after a silence goes out at once; while more keep coming, those of one tick are joined.
+The first message after a pause is sent at once; those that follow within one tick are joined into one write.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger("buildwidget.server")
 
 SERVER: Final = f"buildwidget/{__version__}"
 MANY: Final = 500  # clients that get a heartbeat in one turn of the loop
-CHUNK: Final = 128 * 1024  # bytes that a client which resumes gets at a time
+CHUNK: Final = 128 * 1024  # bytes per write to a client that resumes
 GOODBYE: Final = 1.0  # seconds between the close frame and the end of a client that does not read
 
 
@@ -54,8 +54,8 @@ class Hub:
         self._timer: asyncio.TimerHandle | None = None
         self._last = -self._options.tick
         self._closed = False
-        self._goodbye: tuple[int, str] | None = None
-        self._state: EncodedState | None = None  # the newest that somebody needed
+        self._close_args: tuple[int, str] | None = None
+        self._state: EncodedState | None = None  # the newest that was encoded
         self._state_used = False  # since the last sweep
         self._state_size = 0
         self.used_at = self._loop.time()
@@ -66,13 +66,13 @@ class Hub:
     # -- from the log ---------------------------------------------------------------------------------------------
 
     def _heard(self, rows: list[Logged]) -> None:
-        """In whatever thread pumps the session."""
+        """Queue new rows and wake the loop. Called in the thread that pumps the session."""
         self._inbox.append(rows)
         if not self._woken:
             self._woken = True
             try:
                 self._loop.call_soon_threadsafe(self._wake)
-            except RuntimeError:  # the loop is closed, and nobody said so
+            except RuntimeError:  # the loop was closed without closing the hub
                 self._forget()
 
     def _wake(self) -> None:
@@ -89,7 +89,7 @@ class Hub:
         self._flush()
 
     def _flush(self) -> None:
-        """Hand on what was logged since the last time."""
+        """Send what was logged since the last flush."""
         rows: list[Logged] = []
         while self._inbox:
             rows += self._inbox.popleft()
@@ -97,7 +97,7 @@ class Hub:
             return
         now = self._last = self.used_at = self._loop.time()
         self._meters.events += len(rows)
-        # One whose socket becomes full in the middle holds this part, and has its place in the log after it.
+        # If a socket becomes full, its client buffers the current part, and its cursor is at the end of that part.
         for part in _in_parts(rows):
             self.at = part[-1].event.seq
             for group in list(self._groups.values()):
@@ -118,14 +118,14 @@ class Hub:
         return Numbered([row.data for row in rows], [f"{epoch}:{row.event.seq}" for row in rows])
 
     def _whole(self, messages: list[bytes] | list[Message], seq: int) -> Batch:
-        """Messages after which a client has everything up to ``seq``."""
+        """Return a batch after which a client has everything up to ``seq``; the last message gets the event id."""
         return Numbered(messages, [""] * (len(messages) - 1) + [f"{self.session.epoch}:{seq}"])
 
     @contextlib.asynccontextmanager
     async def _aligned(self) -> AsyncGenerator[None]:
-        """Hold the session's lock, with everything that was logged handed on: ``at`` is the newest number.
+        """Hold the session's lock after a flush, so that ``at`` is the newest sequence number.
 
-        The pump may hold the lock for a while; the loop does not wait for it, it comes again.
+        The pump may hold the lock for a while; the event loop polls instead of blocking.
         """
         while not self.session.lock.acquire(blocking=False):  # noqa: ASYNC110 (the lock is a thread's, not the loop's)
             await asyncio.sleep(0.001)
@@ -138,7 +138,7 @@ class Hub:
     # -- clients come and go --------------------------------------------------------------------------------------
 
     async def join(self, client: Client, start: Start) -> None:
-        """Begin to send to a client: who we are, what it lacks, and from then on everything new."""
+        """Start a client's stream: the ``connection`` message, what it lacks, then everything new."""
         client.writer.on_paused = lambda: self._paused(client)
         client.writer.on_resumed = lambda: self._resumed(client)
         client.writer.on_closed = lambda: self.leave(client)
@@ -172,7 +172,7 @@ class Hub:
             self._catch_up(client)
 
     async def resume(self, client: Client, epoch: str, since: int) -> None:
-        """A client asks to go on elsewhere in the log."""
+        """Answer ``resume``: move the client's cursor, or send a gap and a snapshot if that is impossible."""
         async with self._aligned():
             self._leave_group(client)
             possible = self._can_resume(epoch, since)
@@ -187,7 +187,7 @@ class Hub:
             self._catch_up(client)
 
     async def refilter(self, client: Client, wanted: Filter) -> None:
-        """Let a client hear of other things from now on; of more than before: with a snapshot."""
+        """Replace a client's filter; if the new one is wider, send a snapshot."""
         async with self._aligned():
             wider = not wanted.is_within(client.filter)
             keeps_up = client.group is not None
@@ -204,7 +204,7 @@ class Hub:
                     **self._common(),
                 )
             )
-            # One that lags first gets what it missed: a snapshot in its place would hide the loss.
+            # A lagging client first gets what it missed, or a gap: a snapshot alone would hide the loss.
             client.wants_state |= wider
             self._catch_up(client)
 
@@ -216,11 +216,11 @@ class Hub:
 
     @property
     def state_size(self) -> int:
-        """About how many bytes the encoded state has; 0 if nobody has asked for it yet."""
+        """Approximate size of the encoded state in bytes; 0 if it was never encoded."""
         return self._state_size
 
     async def state_now(self) -> EncodedState:
-        """The present state, encoded for all that need it now."""
+        """Return the current state, encoded once for all that need it now."""
         async with self._aligned():
             return self._encoded(newer_than=self.at)
 
@@ -233,9 +233,9 @@ class Hub:
         self.used_at = self._loop.time()
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye to every client, to one that lags when it has got the rest, and listen no longer."""
+        """Close every client, a lagging one after it has caught up, and stop listening to the session."""
         self._closed = True
-        self._goodbye = (code, reason)
+        self._close_args = (code, reason)
         self._forget()
         if self._timer is not None:
             self._timer.cancel()
@@ -262,30 +262,30 @@ class Hub:
             self._meters.resume_misses += 1
 
     def _encoded(self, newer_than: int) -> EncodedState:
-        """The present state, encoded once for all that need it now. The lock is held.
+        """Return the current state, encoded once for all that need it now. The lock is held.
 
-        While clients still read too many versions, it may be one from a moment ago, but none from before
-        ``newer_than``: the log tells the rest.
+        While the budget is nearly used up by older versions, it may be a slightly older state, but none before
+        ``newer_than``; the log then supplies the messages after it.
         """
         self._state_used = True
         state = self._state
         if state is not None:
-            if state.seq == self.at or (newer_than <= state.seq and self._will_do(state)):
+            if state.seq == self.at or (newer_than <= state.seq and self._can_reuse(state)):
                 return state
-            self._state = None  # so that its bytes are gone if nobody reads them
+            self._state = None  # frees its bytes if no client reads them
         state = EncodedState(
             self.session.session_id, self.session.epoch, self.at, self.session.snapshot(), self.budget.admit
         )
         self._state, self._state_size = state, len(state.json)
         return state
 
-    def _will_do(self, state: EncodedState) -> bool:
+    def _can_reuse(self, state: EncodedState) -> bool:
         log = self.session.log
         reaches = log.first_seq - 1 <= state.seq and log.size_since(state.seq) <= self._options.queue_bytes
         return reaches and self.budget.is_tight(state.size)
 
     def _give_state(self, client: Client, newer_than: int, *before: bytes) -> None:
-        """Write a snapshot; from there on the log goes on. The lock is held."""
+        """Write a snapshot and set the cursor to its number. The lock is held."""
         state = self._encoded(newer_than)
         client.at, client.exact_until, client.wants_state = state.seq, 0, False
         self._write_state(client, state, self._whole([*before, state.snapshot], state.seq))
@@ -300,13 +300,13 @@ class Hub:
         client.writer.write(batch)
 
     def _gap(self, client: Client, first: int | None, reason: str) -> None:
-        """Tell a client that it misses something, and give it the whole. The lock is held."""
+        """Send a gap and a snapshot. The lock is held."""
         self._meters.gaps += 1
         gap = ev.Gap(from_seq=first, to_seq=self.at, reason=reason, **self._common())
         self._give_state(client, client.at, ev.encode(gap))
 
     def _catch_up(self, client: Client) -> None:
-        """Bring a client to where the hub is, as far as its socket takes it. The lock is held, ``at`` is the newest."""
+        """Send a client what it lacks until it has caught up or its socket is full. Lock held, ``at`` is the newest."""
         while not client.writer.closed:
             if client.writer.paused:
                 self._lag(client)
@@ -316,10 +316,10 @@ class Hub:
                     self._give_state(client, newer_than=self.at)
                     continue
                 self._lagging.discard(client)
-                if self._goodbye is None:
+                if self._close_args is None:
                     self._join_group(client)
                 else:
-                    client.writer.close(*self._goodbye)
+                    client.writer.close(*self._close_args)
                 return
             rows = self.session.log.since(client.at)
             if rows is None:
@@ -339,7 +339,7 @@ class Hub:
                 self._write(client, self._batch(kept))
 
     def _write_some(self, client: Client, rows: list[Logged], wanted: list[Logged]) -> None:
-        """To one that resumes: exactly what it missed, a piece at a time."""
+        """Write the next `CHUNK` of what a resuming client missed, not collapsed."""
         part: list[Logged] = []
         size = 0
         for row in wanted:
@@ -372,10 +372,10 @@ class Hub:
     def _lag(self, client: Client) -> None:
         self._lagging.add(client)
         client.stalled_at = self._loop.time()
-        client.moves()
+        client.has_progressed()
 
     def _paused(self, client: Client) -> None:
-        """Its socket is full. What was written is on its way; from here on it waits for the socket."""
+        """Move a client whose socket is full out of its group; its cursor stays behind what was written."""
         if client.group is not None:
             self._leave_group(client)
             self._lag(client)
@@ -396,22 +396,22 @@ class Hub:
     # -- time passes ----------------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
-        """About once a second: heartbeats, and an end to those that do not read."""
+        """Send heartbeats and drop clients that do not read. Called about once a second."""
         now = self._loop.time()
         if not self._state_used:
             self._state = None
         self._state_used = False
         for group in list(self._groups.values()):
-            group.look()
+            group.mark_lagging()
             if now - group.spoke_at >= self._options.heartbeat:
                 group.spoke_at = now
                 beat = Batch([ev.encode(ev.Heartbeat(seq=self.at, **self._common()))])
                 self._send_sliced(beat, list(group.clients))
         for client in list(self._lagging):
-            if client.moves():
+            if client.has_progressed():
                 client.stalled_at = now
             elif now - client.stalled_at >= self._options.patience and not client.leaving:
-                logger.warning("client %s has read nothing for %.0f s: dropped", client.id, self._options.patience)
+                logger.warning("dropped client %s: it has read nothing for %.0f s", client.id, self._options.patience)
                 self._drop(client)
                 self._loop.call_later(GOODBYE, client.writer.abort)
 
@@ -422,11 +422,14 @@ class Hub:
         self.leave(client)
 
     def evict(self, client: Client) -> None:
-        """End a client that holds what others need. From any thread."""
+        """Disconnect a client to free memory for others. May be called from any thread."""
 
         def act() -> None:
             if client in self.clients:
-                logger.warning("client %s still reads an old state, and there are too many: dropped", client.id)
+                logger.warning(
+                    "dropped client %s: it still reads an old snapshot, and the memory for snapshots is used up",
+                    client.id,
+                )
                 self._drop(client)
                 client.writer.abort()
 
@@ -434,7 +437,7 @@ class Hub:
             self._loop.call_soon_threadsafe(act)
 
     def _send_sliced(self, batch: Batch, clients: list[Client]) -> None:
-        """To many, without keeping the loop for long."""
+        """Write to many clients, `MANY` per turn of the loop, so that it is not blocked for long."""
         for client in clients[:MANY]:
             if client.group is not None:
                 client.writer.write(batch)
@@ -443,7 +446,7 @@ class Hub:
 
 
 def _in_parts(rows: list[Logged]) -> Iterator[list[Logged]]:
-    """What is written at a time: as many messages as make a slice, at least one."""
+    """Split rows into parts of at most `SLICE` bytes, each of at least one row."""
     part: list[Logged] = []
     size = 0
     for row in rows:

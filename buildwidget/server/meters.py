@@ -1,4 +1,4 @@
-"""What happened so far, in plain numbers: cheap to count, read by the metrics."""
+"""Counters of a server, plain integers that the metrics read."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["Meters"]
 
 @dataclass(slots=True)
 class Meters:
-    """Counters of one server, from its start."""
+    """Counters of one server since its start."""
 
     connects: int = 0
     refusals: int = 0
-    resume_hits: int = 0  # a client went on exactly where it stopped
-    resume_misses: int = 0  # it asked to, and got a snapshot
-    events: int = 0  # numbered messages that were handed to clients' hubs
+    resume_hits: int = 0  # a client resumed exactly where it stopped
+    resume_misses: int = 0  # a client asked to resume and got a snapshot
+    events: int = 0  # numbered messages that reached a hub
     delivered: int = 0  # messages written, all clients together
     delivered_bytes: int = 0
     collapsed: int = 0  # messages left out because a newer one replaced them

@@ -1,4 +1,4 @@
-"""What Prometheus reads: numbers that are there anyway, gathered when somebody asks."""
+"""Prometheus metrics, collected when they are requested."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .sessions import Sessions
 __all__ = ["render"]
 
 _COUNTERS: Final = {
-    "connects": ("connections", "Streams that were opened."),
-    "refusals": ("refusals", "Streams that were refused."),
-    "resume_hits": ("resume_hits", "Clients that went on exactly where they had stopped."),
-    "resume_misses": ("resume_misses", "Clients that wanted to, and got a snapshot."),
-    "events": ("events", "Numbered messages that sessions with clients made."),
+    "connects": ("connections", "Streams opened."),
+    "refusals": ("refusals", "Streams refused."),
+    "resume_hits": ("resume_hits", "Clients that resumed exactly where they had stopped."),
+    "resume_misses": ("resume_misses", "Clients that asked to resume and got a snapshot instead."),
+    "events": ("events", "Numbered messages of sessions with clients."),
     "delivered": ("messages_sent", "Messages written, all clients together."),
     "delivered_bytes": ("sent_bytes", "Bytes of JSON written, all clients together."),
     "collapsed": (
         "messages_collapsed",
         "Messages that a lagging client did not get because a newer one replaced them.",
     ),
-    "gaps": ("gaps", "Times that a client got a gap and a snapshot instead of messages."),
-    "dropped_clients": ("slow_clients_dropped", "Clients that were closed because they read nothing."),
-    "bad_messages": ("bad_messages", "Client messages that could not be understood."),
-    "policy_closes": ("policy_closes", "Clients that were closed because they sent too much."),
-    "publications": ("publications", "Publications that were taken."),
+    "gaps": ("gaps", "Gaps sent: a snapshot replaced the messages a client missed."),
+    "dropped_clients": ("slow_clients_dropped", "Clients dropped because they read nothing."),
+    "bad_messages": ("bad_messages", "Invalid messages of clients."),
+    "policy_closes": ("policy_closes", "Clients closed because they exceeded the message rate."),
+    "publications": ("publications", "Publications accepted."),
 }
 
 
@@ -40,20 +40,26 @@ class _Collector:
         self._sessions = sessions
 
     def collect(self) -> Iterable[Metric]:
-        """Everything, now."""
+        """Yield all metrics with their current values."""
         sessions = self._sessions
-        yield InfoMetricFamily("buildwidget", "The server.", {"version": __version__})
-        yield GaugeMetricFamily("buildwidget_uptime_seconds", "Since the start.", time.time() - sessions.started_at)
+        yield InfoMetricFamily("buildwidget", "Version of the server.", {"version": __version__})
+        yield GaugeMetricFamily(
+            "buildwidget_uptime_seconds", "Seconds since the start of the server.", time.time() - sessions.started_at
+        )
         for field, (name, text) in _COUNTERS.items():
             yield CounterMetricFamily(f"buildwidget_{name}", text, getattr(sessions.meters, field))
-        clients = GaugeMetricFamily("buildwidget_clients", "Streams that are open.", labels=["session"])
-        queued = GaugeMetricFamily(
-            "buildwidget_queue_bytes", "Bytes that clients have not got yet.", labels=["session"]
+        clients = GaugeMetricFamily("buildwidget_clients", "Open streams.", labels=["session"])
+        queued = GaugeMetricFamily("buildwidget_queue_bytes", "Bytes not delivered to clients yet.", labels=["session"])
+        lag = GaugeMetricFamily(
+            "buildwidget_lag_messages", "Messages that the slowest client lags behind.", labels=["session"]
         )
-        lag = GaugeMetricFamily("buildwidget_lag_messages", "How far the last client is behind.", labels=["session"])
-        seq = GaugeMetricFamily("buildwidget_seq", "The number of the newest message.", labels=["session"])
-        percent = GaugeMetricFamily("buildwidget_build_percent", "How far the build is, 0 to 100.", labels=["session"])
-        status = GaugeMetricFamily("buildwidget_build_status", "1 for the status it has.", labels=["session", "status"])
+        seq = GaugeMetricFamily("buildwidget_seq", "Sequence number of the newest message.", labels=["session"])
+        percent = GaugeMetricFamily(
+            "buildwidget_build_percent", "Progress of the build in percent.", labels=["session"]
+        )
+        status = GaugeMetricFamily(
+            "buildwidget_build_status", "1 for the current status of the build.", labels=["session", "status"]
+        )
         for row in sessions.overview():
             name = str(row["session_id"])
             streams = sessions.clients(name)
@@ -68,14 +74,14 @@ class _Collector:
 
 
 def render(sessions: Sessions, accept: str) -> tuple[bytes, str]:
-    """The metrics of a server and of its process.
+    """Return the metrics of a server and of its process.
 
     Parameters
     ----------
     sessions
-        What is counted.
+        The sessions of the server.
     accept
-        The ``Accept`` header: OpenMetrics for those who ask for it.
+        The ``Accept`` header: it selects OpenMetrics or the Prometheus text format.
 
     Returns
     -------

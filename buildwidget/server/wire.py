@@ -1,7 +1,7 @@
-"""How messages reach a client: prepared WebSocket frames where the server can write them, ASGI messages elsewhere.
+"""Write messages to clients: prepared WebSocket frames where the server supports them, else ASGI messages.
 
-A frame to a client is never masked (RFC 6455, 5.1), so the same bytes suit all clients: they are made once. What is big
-is handed to a socket slice by slice, as it drains; all that wait for it share the same bytes.
+A frame to a client is never masked (RFC 6455, 5.1), so all clients can share the same encoded bytes. Big messages are
+written to a socket slice by slice, as it drains.
 """
 
 from __future__ import annotations
@@ -36,34 +36,34 @@ __all__ = [
 ]
 
 EXTENSION: Final = "buildwidget.frames"  # in the scope's extensions: a server that writes prepared frames
-ABORT: Final = "buildwidget.abort"  # there too: ends the connection, whatever its socket has not taken
+ABORT: Final = "buildwidget.abort"  # also there: cuts the connection and discards what is buffered
 
-SLICE: Final = 64 * 1024  # bytes that a socket is given at a time
+SLICE: Final = 64 * 1024  # bytes written to a socket at a time
 MAY_WAIT: Final = 256 * 1024  # bytes that wait for a task to send them before their client counts as slow
 COPIES: Final = 3  # of a whole message, that a server may keep until its client has read it
-WITNESS: Final = 120.0  # seconds that a message may lie in a server's buffer and be counted
+FLUSH_SECONDS: Final = 120.0  # to wait until a server's buffer is flushed
 
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_Made = tuple[Callable[[], MutableMapping[str, Any]], int]
-"""An ASGI message that is made when its turn comes, and its size."""
+_Lazy = tuple[Callable[[], MutableMapping[str, Any]], int]
+"""A function that makes an ASGI message when it is due, and the size of the message in bytes."""
 
 Message = bytes | tuple[bytes, ...]
-"""The JSON of one message, UTF-8: whole, or in parts, of which the big one is shared with others."""
+"""The JSON of one message, UTF-8: whole, or in parts, of which the big one is shared between messages."""
 
 
 def parts_of(message: Message) -> tuple[bytes, ...]:
-    """A message in the parts that it has."""
+    """Return the parts of a message."""
     return (message,) if isinstance(message, bytes) else message
 
 
 def size_of(message: Message) -> int:
-    """Bytes of a message."""
+    """Return the size of a message in bytes."""
     return len(message) if isinstance(message, bytes) else sum(map(len, message))
 
 
 def in_slices(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
-    """The same bytes, small pieces joined and big ones cut: at most `SLICE` at a time. Nothing big is copied."""
+    """Yield the same bytes in slices of at most `SLICE`: small pieces joined, big ones cut without copying."""
     small: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -83,12 +83,12 @@ def in_slices(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """One whole text message as a WebSocket frame (RFC 6455, 5.2): final, opcode 1, not masked."""
+    """Return a text message as a WebSocket frame (RFC 6455, 5.2): final, opcode 1, not masked."""
     return _head(b"\x81", len(payload)) + payload
 
 
 def binary_frame(payload: bytes) -> bytes:
-    """One whole binary message as a WebSocket frame: opcode 2."""
+    """Return a binary message as a WebSocket frame: opcode 2."""
     return _head(b"\x82", len(payload)) + payload
 
 
@@ -101,7 +101,7 @@ def _head(first: bytes, size: int) -> bytes:
 
 
 class Batch:
-    """Messages that go out together, made once and written to many clients.
+    """Messages that are sent together, encoded once and written to many clients.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Batch:
         return b"".join(self._framed())
 
     def slices(self) -> Iterator[bytes | memoryview]:
-        """The same, a slice at a time."""
+        """Yield the frames in slices of at most `SLICE` bytes."""
         return in_slices(self._framed())
 
     def _framed(self) -> Iterator[bytes]:
@@ -138,59 +138,59 @@ class Batch:
 
 
 class Writer(Protocol):
-    """One client's way out. Its methods are called in the loop; none of them raises."""
+    """The output side of one client. Its methods are called in the event loop; none of them raises."""
 
     raw: Callable[[bytes], object] | None
     """Writes prepared frames; to be called only while neither ``paused`` nor ``closed``. None on the ASGI path."""
     paused: bool
-    """Bytes are waiting: the client does not keep up. Write nothing more; ``on_resumed`` comes when all are gone."""
+    """The client lags: its buffers are not empty. Write no more until the callback ``on_resumed``."""
     closed: bool
-    """Nothing more is taken; ``on_closed`` comes when all is written, or nothing more can be."""
+    """No more is accepted. The callback ``on_closed`` follows when the buffers are written or discarded."""
     on_paused: Callable[[], None]
     on_resumed: Callable[[], None]
     on_closed: Callable[[], None]
     budget: Budget | None
-    """Of all clients together, for writers that can only write whole messages."""
+    """The memory limit of all clients, for writers that can only write whole messages."""
     heartbeat: Callable[[], bytes] | None
-    """A message that does no harm, for those that must write something to learn that all before it is gone."""
+    """Makes a harmless message, for writers that must send one to learn that those before it are flushed."""
 
     @property
     def buffered(self) -> int:
-        """Bytes that wait here."""
+        """Bytes in the buffers."""
         ...
 
     @property
     def waits_for_others(self) -> bool:
-        """Whether it is not the client that keeps these bytes waiting."""
+        """Whether the buffered bytes wait for the budget, not for this client."""
         ...
 
     def write(self, batch: Batch) -> None:
-        """Write messages; nothing happens once it is closed."""
+        """Write messages; ignored once the writer is closed."""
         ...
 
     def lag(self) -> None:
-        """Something has been waiting for long: it counts as slow, until nothing waits."""
+        """Count the client as slow until its buffers are empty."""
         ...
 
     async def drained(self) -> None:
-        """Wait until nothing is waiting, or it is closed. A client that lets this wait counts as slow."""
+        """Wait until the buffers are empty or the writer is closed; meanwhile the client counts as slow."""
         ...
 
     def close(self, code: int, reason: str = "") -> None:
-        """Say goodbye, then end. Can be called again."""
+        """Close after everything buffered is written. Can be called again."""
         ...
 
     def abort(self) -> None:
-        """End at once, whatever waits."""
+        """Cut the connection and discard what is buffered."""
         ...
 
 
 def do_nothing() -> None:
-    """What a writer calls while nobody has asked to be told."""
+    """The default callback of a writer: does nothing."""
 
 
 class TaskWriter:
-    """A writer on any ASGI server: a task sends what waits, and lives only as long as something does."""
+    """A writer for any ASGI server: a task sends what is queued, and ends when the queue is empty."""
 
     def __init__(self, send: _Send, abort: Callable[[], None] | None = None) -> None:
         self.raw: Callable[[bytes], object] | None = None
@@ -202,39 +202,39 @@ class TaskWriter:
         self.on_paused: Callable[[], None] = do_nothing
         self.on_resumed: Callable[[], None] = do_nothing
         self.on_closed: Callable[[], None] = do_nothing
-        self._waiting: deque[tuple[Iterator[_Made], int]] = deque()
+        self._waiting: deque[tuple[Iterator[_Lazy], int]] = deque()
         self._left = 0  # bytes of the batch that is being sent
         self._more = 0  # bytes of those after it
         self._task: asyncio.Task[None] | None = None
-        self._witness = False  # the server holds a whole message, and its buffer cannot be emptied from here
-        self._owner = asyncio.current_task()  # serves this client; ends with it
+        self._flushing = False  # the server buffers a whole message that cannot be discarded
+        self._owner = asyncio.current_task()  # the task that serves this client
         self._room = asyncio.Event()
         self._over = False
         self.aborted = False
 
     @property
     def buffered(self) -> int:
-        """Bytes that wait for the task."""
+        """Bytes queued for the task."""
         return self._left + self._more
 
-    def messages(self, batch: Batch) -> Iterator[_Made]:
-        """The ASGI messages of a batch, and the size of each."""
+    def messages(self, batch: Batch) -> Iterator[_Lazy]:
+        """Yield the ASGI messages of a batch, each as a function that makes it, and its size."""
         raise NotImplementedError
 
     def farewell(self, code: int, reason: str) -> MutableMapping[str, Any]:
-        """The ASGI message that ends the stream."""
+        """Return the ASGI message that ends the stream."""
         raise NotImplementedError
 
     def write(self, batch: Batch) -> None:
-        """Send these messages after what waits."""
+        """Queue messages for sending."""
         if not self.closed:
-            self._put(self.messages(batch), batch.size)
+            self._push(self.messages(batch), batch.size)
             if self.buffered > MAY_WAIT:
                 self.lag()
 
     async def drained(self) -> None:
-        """Wait until everything is handed to the server, or the stream is closed."""
-        await asyncio.sleep(0)  # the task has its turn
+        """Wait until everything is handed to the server, or the writer is closed."""
+        await asyncio.sleep(0)  # lets the task run
         if self.buffered:
             self.lag()
         while self.paused and not self.closed:
@@ -242,19 +242,19 @@ class TaskWriter:
             await self._room.wait()
 
     def close(self, code: int, reason: str = "") -> None:
-        """End the stream when everything is sent. Can be called again."""
+        """End the stream after everything queued is sent. Can be called again."""
         if not self.closed:
             self.closed = True
-            self._put(iter([(lambda: self.farewell(code, reason), 0)]), 0)
+            self._push(iter([(lambda: self.farewell(code, reason), 0)]), 0)
             self._room.set()
 
     def abort(self) -> None:
-        """Stop sending and serving now."""
+        """Cut the connection, discard the queue and cancel the tasks of this client."""
         self.closed = self.aborted = True
         self._waiting.clear()
         if self._abort is not None:
             self._abort()
-        for task in (None if self._witness else self._task, self._owner):
+        for task in (None if self._flushing else self._task, self._owner):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
         self._end()
@@ -266,12 +266,12 @@ class TaskWriter:
             self.on_closed()
 
     def lag(self) -> None:
-        """From now on it counts as slow, until nothing waits."""
+        """Count the client as slow until the queue is empty."""
         if not self.paused and not self.closed:
             self.paused = True
             self.on_paused()
 
-    def _put(self, messages: Iterator[_Made], size: int) -> None:
+    def _push(self, messages: Iterator[_Lazy], size: int) -> None:
         self._waiting.append((messages, size))
         self._more += size
         if self._task is None:
@@ -308,24 +308,25 @@ class TaskWriter:
             self.on_resumed()
 
     async def _send_whole(self, make: Callable[[], MutableMapping[str, Any]], size: int, budget: Budget) -> None:
-        """Send a big message when there is room for it; keep the room until the socket has taken it.
+        """Send a big message within the budget; hold its bytes in the budget until the socket has accepted it.
 
-        A server takes a message at once, and lets the next one wait until its buffer is empty.
+        A server accepts a message at once, and blocks the next one until its buffer is empty. So a heartbeat is sent
+        after it.
         """
         self.waits_for_others = True
         async with budget.reserve(COPIES * size):
             self.waits_for_others = False
             if self.aborted:
                 return
-            self._witness = self._abort is None
+            self._flushing = self._abort is None
             try:
                 await self._send(make())
                 if self.heartbeat is not None:
                     beat = {"type": "websocket.send", "text": self.heartbeat().decode()}
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._send(beat), WITNESS)
+                        await asyncio.wait_for(self._send(beat), FLUSH_SECONDS)
             finally:
-                self._witness = False
+                self._flushing = False
 
 
 def _as_text(text: str) -> MutableMapping[str, Any]:
@@ -339,8 +340,8 @@ def _decoded(message: Message) -> MutableMapping[str, Any]:
 class AsgiWriter(TaskWriter):
     """WebSocket messages on any ASGI server."""
 
-    def messages(self, batch: Batch) -> Iterator[_Made]:
-        """One ASGI message for each."""
+    def messages(self, batch: Batch) -> Iterator[_Lazy]:
+        """Yield one ASGI message per message."""
         if batch.size <= SLICE:
             for text in batch.texts:
                 yield functools.partial(_as_text, text), len(text)
@@ -349,18 +350,18 @@ class AsgiWriter(TaskWriter):
                 yield functools.partial(_decoded, message), size_of(message)
 
     def farewell(self, code: int, reason: str) -> MutableMapping[str, Any]:
-        """The closing handshake."""
+        """Return the ASGI message that starts the closing handshake."""
         return {"type": "websocket.close", "code": code, "reason": reason}
 
 
 def abort_of(scope: MutableMapping[str, Any]) -> Callable[[], None] | None:
-    """What ends this connection at once, where the server offers that."""
+    """Return the function that cuts this connection, if the server offers one."""
     extensions: MutableMapping[str, Any] = scope.get("extensions") or {}
     return extensions.get(ABORT)
 
 
 def writer_of(scope: MutableMapping[str, Any], send: _Send) -> Writer:
-    """The best writer for a WebSocket that was accepted."""
+    """Return the fastest writer that the server supports for an accepted WebSocket."""
     extensions: MutableMapping[str, Any] = scope.get("extensions") or {}
     offered: Callable[[], Writer] | None = extensions.get(EXTENSION)
     return AsgiWriter(send, abort_of(scope)) if offered is None else offered()
