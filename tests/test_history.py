@@ -839,6 +839,20 @@ def test_linked_folders_are_read_as_the_live_view_reads_them(tmp_path, cache) ->
     assert two.warnings[["file_path", "code"]].to_numpy().tolist() == [[".buildrunner/away", "outside"]]
 
 
+@pytest.mark.parametrize("folder", ["", "logs", "checkpoints"])
+def test_a_link_round_in_a_circle_hides_nothing(tmp_path, folder) -> None:
+    project = Project(tmp_path / "shop")
+    project.checkpoint(components=[{"id": "api", "status": "done"}])
+    project.write("logs/x.log", "line\n")
+    (project.dir / folder / "one").symlink_to("two")
+    (project.dir / folder / "two").symlink_to("one")
+    history = read_history(project.root, cache=False)
+    assert (len(history.components), len(history.terminal)) == (1, 1)
+    with contextlib.closing(BuildSession(project.root).open()) as session:
+        until(lambda: session.loaded and len(session.snapshot().terminal.tail) == 1)
+        assert session.snapshot().warnings == []
+
+
 @pytest.mark.parametrize("cache", [False, True])
 def test_checkpoints_outside_the_project_are_not_read(tmp_path, cache) -> None:
     project = Project(tmp_path / "shop", make=False)

@@ -207,6 +207,21 @@ def test_a_copy_before_truncation_is_not_told_again(reader, copy, original_first
     assert sorted(reader.told) == sorted(["old 1", "old 2", "old 3", "new 1", "new 2", "new 3", "new 4"])
 
 
+def test_a_copy_that_was_seen_while_it_was_empty_is_not_told_again(reader) -> None:
+    path, copy = reader.root / "b.log", reader.root / "b.1.log"
+    path.write_text("old 1\nold 2\n")
+    reader.read("b.log")
+    copy.touch()
+    reader.read("b.1.log")
+    shutil.copy(path, copy)
+    os.truncate(path, 0)
+    with path.open("a") as file:
+        file.write("new 1\n")
+    reader.read("b.1.log")
+    reader.read("b.log")
+    assert reader.told == ["old 1", "old 2", "new 1"]
+
+
 def test_two_logs_that_begin_alike_are_both_told(reader) -> None:
     for name in ("a.log", "b.log"):
         (reader.root / name).write_text("agent starts\n")

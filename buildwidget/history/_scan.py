@@ -168,7 +168,7 @@ def _walk(
         try:
             with os.scandir(root.path / folder) as entries:
                 for entry in entries:
-                    if not entry.is_dir():
+                    if not _is_folder(entry):
                         names.append(entry.name)
                         continue
                     if entry.name in _FOREIGN:
@@ -193,6 +193,14 @@ def _walk(
                     followed[link] = real
                 todo.append((link, depth + 1))
         yield folder, [] if folder in skip else names
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder. A link that leads nowhere, or round in a circle, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _leads(root: Root, real: str) -> str:

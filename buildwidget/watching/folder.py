@@ -125,7 +125,7 @@ def list_folder(rel: str, path: str) -> Listing:
                     listing.subs.append(name)
             except OSError as error:
                 listing.settled = False
-                if not is_gone(error):  # else it was deleted after it was listed
+                if not is_gone(error) and error.errno != errno.ELOOP:  # else it was deleted, or is a circular link
                     listing.hidden.add(name)
                     listing.failure = error
     return listing

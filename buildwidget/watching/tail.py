@@ -131,6 +131,7 @@ class Tails:
         tail = self._tails.get(file)
         if tail is not None and tail.path != path and self._is_at(tail.path, file):
             return None
+        may_be_copy = tail is not None and not tail.encoding and not old
         if tail is not None and self._is_same(fd, about, tail, known=before == file or tail.path != path):
             if tail.path != path:
                 piece.again = before is not None  # another file had this name
@@ -141,11 +142,12 @@ class Tails:
         else:
             piece.again = before is not None
             new = _Tail(path)
-            if tail is None and not old:
-                self._take_copy(fd, about, new)
-            elif tail is not None and tail.sums is not None:
+            if tail is not None and tail.sums is not None:
                 new.former = msgspec.structs.replace(tail.sums, modified=about.st_mtime_ns)
+            may_be_copy = tail is None and not old
             tail = self._tails[file] = new
+        if may_be_copy:  # a copy may be seen before anything is in it
+            self._take_copy(fd, about, tail)
         self._names[path] = file
         self._tails.move_to_end(file)
         while len(self._tails) > MAX_FILES:
