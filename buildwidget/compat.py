@@ -42,7 +42,7 @@ _PATIENCE: Final = 0.1  # seconds that a reading call, which blocks its caller, 
 
 
 def parse_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Everything a checkpoint file says, and how far the build is by it.
+    """Parse a checkpoint file, and compute the progress of the build from it.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def parse_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     dict
         The file's own fields, and
 
-        - ``id``, ``timestamp`` and ``phase``, if the file or its name tells them;
+        - ``id``, ``timestamp`` and ``phase``, if the file or its name states them;
         - ``components``, ``features``: lists of dicts as `extract_component_updates` and `extract_feature_updates`
           return them;
         - ``component_stats``, ``feature_stats``: ``total, completed, in_progress, pending, failed, blocked, skipped,
           cancelled, paused, unknown, completion_percentage``;
         - ``overall_progress``: ``tasks_completed, files_created, completion_percentage, status, status_source``;
-        - ``completion_percentage``: from 0 to 100, or None if the file does not tell it.
+        - ``completion_percentage``: from 0 to 100, or None if unknown.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def extract_feature_updates(path: str | os.PathLike[str]) -> list[dict[str, Any]
 
 
 def get_checkpoint_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """A checkpoint file in a few numbers.
+    """Summarise a checkpoint file.
 
     Returns
     -------
@@ -197,7 +197,7 @@ async def create_file_watcher_with_websocket(
 def _broadcasts(
     broadcaster: Any, session_id: str, root: Path, path: Path, change_type: str
 ) -> Generator[Callable[[], Any]]:
-    """What to call for one change."""
+    """Yield the broadcast calls for one change."""
     relative = Path(os.path.relpath(path, root)).as_posix()
     content = None
     if path.suffix == ".md" and change_type != "deleted":
@@ -251,12 +251,12 @@ def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise CheckpointError(name, f"it cannot be read: {reason}", code="unreadable") from None
-    except CheckpointError as error:  # say the path that the caller gave
+    except CheckpointError as error:  # with the path that the caller gave
         raise CheckpointError(name, error.reason, error.place, error.code) from None
 
 
 def _in_project(path: str | os.PathLike[str]) -> str:
-    """The path from ``.buildrunner`` on; for a file elsewhere, its name: then the keys tell the shape."""
+    """Return the path from ``.buildrunner`` on; for a file elsewhere its name, so that the keys decide the shape."""
     parts = (Path.cwd() / path).parts
     if _ROOT in parts[:-1]:
         # The outermost: an orchestration state may lie in a .buildrunner inside another one.

@@ -1,12 +1,12 @@
-"""How many things went wrong in a build: one failure is one, however many items tell of it. Pure.
+"""The distinct failures of a build: items that fail for one reason are one failure. Pure.
 
 The rules, the same in TypeScript (``js/src/failures.ts``):
 
 - What fails is an item with the status ``error``. A phase fails with each error that it states, whatever its status.
-- A failed item with a failed one inside it (a task in a feature, a feature in a component, a task in a task) only tells
-  of what failed inside. Parts are looked for through parents that did not fail.
-- What failed without a reason has the reason of the nearest failed item that it is a part of.
-- Failures with one reason are one failure. Without any reason, each is its own.
+- A failed item that contains a failed one (a task in a feature, a feature in a component, a task in a task) belongs to
+  the failure of the inner one. Containment also counts through items that did not fail.
+- An item that failed without a reason has the reason of the nearest failed item that contains it.
+- Failures with the same reason are one failure. Without any reason, each is separate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Key = tuple[str, str]  # (kind, id)
 
 
 class Failed(NamedTuple):
-    """An item that tells of a failure: ``component``, ``feature``, ``task`` or ``phase``, its id and its name."""
+    """An item that failed: its kind (``component``, ``feature``, ``task`` or ``phase``), id and name."""
 
     kind: str
     id: str
@@ -40,7 +40,7 @@ class Failed(NamedTuple):
 
 @dataclass(slots=True)
 class Failure:
-    """One thing that went wrong, and all items that tell of it; components first, then features, tasks and phases.
+    """One failure, and all items that belong to it: components, then features, tasks and phases.
 
     ``reason`` is the text of the error, without blanks around it; empty if no item gives one.
     """
@@ -60,15 +60,15 @@ def failures(
     tasks: Iterable[Task] = (),
     phases: Iterable[Phase] = (),
 ) -> list[Failure]:
-    """What went wrong in a build, each thing once; its length is the number of failures.
+    """Return the distinct failures of a build.
 
-    The order is that of the first item that tells of each, components before features, tasks and phases. Takes time in
-    proportion to the number of items.
+    They are ordered by their first item: components before features, tasks and phases. Takes time in proportion to the
+    number of items.
 
     Parameters
     ----------
     components, features, tasks, phases
-        All items of the build, in the order in which they are to be told.
+        All items of the build, in the order of the result.
     """
     items: dict[_Key, Any] = {
         **{("component", item.component_id): item for item in components},
@@ -76,7 +76,7 @@ def failures(
         **{("task", item.task_id): item for item in tasks},
     }
     failed = {key: _trimmed(item.error) for key, item in items.items() if item.status is Status.ERROR}
-    # (who tells of it, what makes it the same as another one, the reason)
+    # (the failed item, the key that identifies the failure, the reason)
     told: list[tuple[Failed, _Key, str]] = []
     if failed:
         told += _of_items(items, failed)
@@ -93,7 +93,7 @@ def failures(
 
 
 def _of_items(items: Mapping[_Key, Any], failed: Mapping[_Key, str]) -> list[tuple[Failed, _Key, str]]:
-    """What the failed items tell, in their order."""
+    """Return (item, failure key, reason) of each failed item, in their order."""
     above = _failed_parents(items, failed)
     reasons: dict[_Key, str] = {}
     for key in failed:
@@ -109,7 +109,7 @@ def _of_items(items: Mapping[_Key, Any], failed: Mapping[_Key, str]) -> list[tup
     same = {key: ("", reasons[key]) if reasons[key] else key for key in failed if key not in whole}
     known = set(same.values())
     for key in [key for key in failed if key not in whole]:
-        # Whatever it is a part of tells of its own reason if something inside has that, else of the first part.
+        # A container joins the inner failure with its own reason if there is one, else that of its first part.
         mark = same[key]
         at = above[key]
         while at is not None and at not in same:
@@ -123,7 +123,7 @@ def _of_items(items: Mapping[_Key, Any], failed: Mapping[_Key, str]) -> list[tup
 
 
 def _failed_parents(items: Mapping[_Key, Any], failed: Mapping[_Key, str]) -> dict[_Key, _Key | None]:
-    """Of each failed item the nearest failed one that it is in. What leads into a circle is in nothing."""
+    """Map each failed item to the nearest failed one that contains it; None for those whose parents form a cycle."""
     above: dict[_Key, _Key | None] = {}
     nearest: dict[_Key, _Key | None] = {}  # itself if it failed, else the nearest failed one above
     circular: set[_Key] = set()
@@ -148,7 +148,7 @@ def _failed_parents(items: Mapping[_Key, Any], failed: Mapping[_Key, str]) -> di
 
 
 def _parent(items: Mapping[_Key, Any], key: _Key) -> _Key | None:
-    """The item that an item is a part of, if there is such a one."""
+    """Return the key of the item that contains this one, or None."""
     kind, id_ = key
     item = items[key]
     if kind == "feature":

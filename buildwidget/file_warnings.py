@@ -1,4 +1,4 @@
-"""What is wrong with the files of a build: one warning for a file and a code, an unknown word told of once. Pure."""
+"""The warnings about the files of a build: one for each file and code; an unknown word is reported once. Pure."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 __all__ = ["FileWarnings"]
 
-_MOST_WORDS: Final = 20  # of one file, in its warning
+_MOST_WORDS: Final = 20  # listed in one file's warning
 
 
 class FileWarnings:
-    """Keeps what every file was warned of, and tells what begins and what ends.
+    """Stores the warnings about every file, and adds new and cleared ones to a `Delta`.
 
-    A status word that nobody knows usually stands in many items and many files. It is told of once: at the first, by
-    path, of the files that hold it.
+    An unknown status word usually occurs in many items and files. It is reported once, for the first file by path that
+    contains it.
     """
 
     def __init__(self) -> None:
         self._failures: dict[str, BuildWarning] = {}
         self._told: dict[str, dict[str, str]] = {}  # path -> code -> message
-        self._words: dict[str, set[str]] = {}  # what is said of an unknown word -> the files that hold it
-        self._words_of: dict[str, list[str]] = {}  # path -> what is said of its unknown words
+        self._words: dict[str, set[str]] = {}  # message about an unknown word -> the files that contain it
+        self._words_of: dict[str, list[str]] = {}  # path -> messages about its unknown words
 
     def __len__(self) -> int:
         return sum(map(len, self._told.values())) + len(self._failures)
@@ -37,7 +37,7 @@ class FileWarnings:
         return path in self._failures
 
     def fail(self, warning: BuildWarning, delta: Delta) -> None:
-        """A file cannot be read."""
+        """Record that a file cannot be read."""
         path = warning.file_path
         if self._failures.get(path) != warning:
             self.clear_failure(path, delta, but=warning.code)
@@ -45,13 +45,13 @@ class FileWarnings:
             delta.warnings.append((warning, False))
 
     def clear_failure(self, path: str, delta: Delta, but: str | None = None) -> None:
-        """A file can be read, or is gone."""
+        """Clear the failure of a file that can be read again or is gone, unless its code is ``but``."""
         failure = self._failures.pop(path, None)
         if failure is not None and failure.code != but:
             delta.warnings.append((failure, True))
 
     def replace(self, path: str, said: Record | None, delta: Delta) -> None:
-        """A file says something new, or (None) is gone: its warnings take the place of those it had."""
+        """Replace the warnings of a file by those of its new record (None: the file is gone)."""
         found: dict[str, list[str]] = {}
         for warning in said.warnings if said else ():
             found.setdefault(warning.code, []).append(warning.message)
@@ -65,7 +65,7 @@ class FileWarnings:
             self._tell_words(other, delta)
 
     def refill(self, delta: Delta) -> None:
-        """Offer again what the window of warnings had no room for, when one has ended."""
+        """After a warning was cleared, add those again that may now fit into the window."""
         if not any(over for _, over in delta.warnings):
             return
         known = list(self._failures.values())
@@ -86,7 +86,7 @@ class FileWarnings:
             delta.warnings.append((BuildWarning(file_path=path, code=code, message=old[code]), True))
 
     def _move_words(self, path: str, words: list[str]) -> set[str]:
-        """Note which unknown words a file holds now; returns the files whose warning may be another for it."""
+        """Update the unknown words of a file; return the files whose warning may change by it."""
         before = self._words_of.pop(path, [])
         if before == words:
             if words:

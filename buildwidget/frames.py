@@ -79,14 +79,14 @@ def frame(cls: type, rows: list[Any], **attrs: Any) -> pd.DataFrame:
 
 
 def _whole(value: Any) -> Any:
-    """A text without half characters, which no file format takes; anything else as it is."""
+    """Replace lone surrogates in text, which file formats refuse; return anything else unchanged."""
     if type(value) is str and not value.isascii():
         return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return value
 
 
 def _builtins(value: Any) -> Any:
-    """Records as dicts, at any depth."""
+    """Convert records to dicts, at any depth."""
     if isinstance(value, list):
         return [_builtins(inner) for inner in cast("list[Any]", value)]
     return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else _whole(value)
@@ -98,7 +98,7 @@ def table(state: State, name: str, **attrs: Any) -> pd.DataFrame:
 
 
 def checklist(state: State) -> pd.DataFrame:
-    """Every line of every feature's checklist: ``feature_id, id, name, completed, timestamp``."""
+    """Return the checklists of all features, a row per line: ``feature_id, id, name, completed, timestamp``."""
     lines = [(feature.feature_id, line) for feature in state.features for line in feature.tasks]
     out = frame(model.ChecklistTask, [line for _, line in lines])
     import pandas as pd

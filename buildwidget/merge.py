@@ -1,21 +1,21 @@
-"""Many files, one build: what each file says, put together by published rules. Pure: no files, no clock.
+"""Merge the records of many files into one build, by the rules below. Pure: no files, no clock.
 
 The rules
 ---------
-- A file is compared with *its own* last contribution. Reading it again with the same content changes nothing.
+- A file is compared with *its own* previous record. Reading it again with the same content changes nothing.
 - Components, and features, come from the newest checkpoint (time, then id) that is not rolled back and holds any; an
-  empty list never removes. Of the same time, what was written last is the newest, but for a folder that is a copy.
+  empty list never removes. At equal times the one written last is the newest, except in a copied folder.
   ``features.json`` and other files add to them.
-- The same kind and id in several files: the newest wins, field by field. A checkpoint is as old as it says; any other
-  file as old as its modification time, unless the whole folder is a copy (all files are newer than what they say).
+- The same kind and id in several files: the newest wins, field by field. A checkpoint has the time that it states; any
+  other file its modification time, unless the whole folder is a copy (all files are newer than their stated times).
   Ties go to the checkpoint, then ``features.json``, then the orchestration state. A field that is None, empty or
-  unknown was not said.
-- An item is removed when no source holds it any more.
-- What a program publishes is newer than all files, and stands until a file changes what it said of the item: then what
-  changed in the file counts. Reading a file again changes nothing. An item that only publications know stays.
-- The build's percentage is the first that is known of: components and features; the orchestration state; the lock of
-  the present phase; ``orchestration.json``; workflows and pools. Its status follows the same source. When nothing is
-  known, the newest checkpoint's own verdict stands.
+  unknown is absent.
+- An item is removed when no source contains it any more.
+- A published value is newer than all files, and holds until a file changes its own value of the item: then the changed
+  fields win. Reading a file again changes nothing. An item that exists only in publications stays.
+- The build's percentage is the first known one of: components and features; the orchestration state; the lock of
+  the present phase; ``orchestration.json``; workflows and pools. Its status comes from the same source. When none is
+  known, the status is that of the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ _Key = tuple[str, str]  # (kind, id)
 _Entry = tuple[datetime, datetime, str, str]  # a checkpoint: its time, when it was written, its id and its path
 
 _RANK: Final = {Shape.CHECKPOINT: 3, Shape.FEATURES: 2, Shape.ORCHESTRATION: 1}
-_UNSAID: Final[tuple[Any, ...]] = (None, "", [], {}, Status.UNKNOWN)
-_PUBLISHED: Final = "*published"  # the source that publications are
-_MAX_PUBLISHED: Final = 10_000  # items that only publications know
-_WRITTEN_ONCE: Final = (Shape.CHECKPOINT, Shape.RUNTIME)  # a rollback rewrites them; they stay as old as they say
+_ABSENT: Final[tuple[Any, ...]] = (None, "", [], {}, Status.UNKNOWN)
+_PUBLISHED: Final = "*published"  # the source name of publications
+_MAX_PUBLISHED: Final = 10_000  # items that exist only in publications
+_WRITTEN_ONCE: Final = (Shape.CHECKPOINT, Shape.RUNTIME)  # a rollback rewrites them, so their mtime is not their time
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TOGETHER: Final = ("status", "status_raw", "progress")  # one source decides all three
 
 
-class _Said(msgspec.Struct, frozen=True, eq=False):
-    """One source's word on one item, and when it said so."""
+class _Contribution(msgspec.Struct, frozen=True, eq=False):
+    """One source's version of one item, with its time and rank."""
 
     time: datetime
     rank: int
@@ -74,27 +74,27 @@ class _Said(msgspec.Struct, frozen=True, eq=False):
 
 
 def is_copied(in_time: int, later: int) -> bool:
-    """Whether a folder is a copy: every file that states a time was written later than that.
+    """Whether a folder is a copy: every file that states a time was written later than the stated time.
 
     Parameters
     ----------
     in_time, later
-        How many files were written when they say so, give or take `SKEW`, and how many later. Files that state no time
+        How many files were written at their stated time, within `SKEW`, and how many later. Files that state no time
         do not count.
     """
     return later > 0 and in_time == 0
 
 
 class Merge:
-    """Keeps what every file last said and works out what that means for the whole.
+    """Stores the latest record of every file and computes the state of the whole build.
 
     Parameters
     ----------
     project
         The name shown when no file gives one.
     copied
-        Whether the folder is a copy (`is_copied`), where the caller knows more of its files than it gives. None: that
-        is seen by the files that are given.
+        Whether the folder is a copy (`is_copied`), for callers that pass only some of its files. None: detected from
+        the records passed to `update`.
     """
 
     def __init__(self, project: str = "", *, copied: bool | None = None) -> None:
@@ -102,27 +102,27 @@ class Merge:
         self._copied_by_caller = copied
         self._records: dict[Shape, dict[str, Record]] = {shape: {} for shape in Shape}
         self._shape: dict[str, Shape] = {}
-        self._said: dict[_Key, dict[str, _Said]] = {}
+        self._contributions: dict[_Key, dict[str, _Contribution]] = {}
         self._merged: dict[str, dict[str, Any]] = {kind: {} for kind, _ in KINDS.values()}
         self._by_path: dict[str, set[_Key]] = {}
         self._holders: dict[str, list[_Entry]] = {"component": [], "feature": []}
         self._checkpoints: list[_Entry] = []  # all that are not rolled back
         self._versions: Counter[str] = Counter()
         self._files: Counter[str] = Counter()
-        self._in_time = self._later = 0  # files written when they say so, and later
+        self._in_time = self._later = 0  # files written at their stated time, and later
         self._copied = False
         self._warnings = FileWarnings()
         self._had_runtime = False
-        self._amended: set[_Key] = set()  # published items that a file knows too: they end with its word
+        self._amended: set[_Key] = set()  # published items that a file contains too: removed with it
         self._only_published = 0
         self._published_at: tuple[datetime, datetime] | None = None  # the first and the last time
-        self._published_progress: Progress | None = None  # until a file says something new
+        self._published_progress: Progress | None = None  # until any file's content changes
         self._published_runtime: Runtime | None = None
 
-    # -- in -------------------------------------------------------------------------------------------------------
+    # -- input ----------------------------------------------------------------------------------------------------
 
     def update(self, changes: Iterable[tuple[str, Record | BuildWarning | None]]) -> Delta:
-        """Take in what some files say now, and give what may have changed in the build.
+        """Apply new records of some files, and return what may have changed in the build.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class Merge:
                 self._records[said.shape][path] = said
             if said == old or (said and old and msgspec.structs.replace(said, written=old.written) == old):
                 if old and old.shape is Shape.CHECKPOINT:
-                    self._records[old.shape][path] = old  # a checkpoint has its place by when it was written
+                    self._records[old.shape][path] = old  # the lists of checkpoints are ordered by the old mtime
                 continue
             self._count_written(old, -1)
             self._count_written(said, 1)
@@ -158,7 +158,7 @@ class Merge:
             self._contribute(path, said, touched)
             self._warnings.replace(path, said, delta)
         if rebuilt:
-            self._see_whether_copied(touched)
+            self._update_copied(touched)
             self._choose(touched)
         for key in sorted(touched):
             self._resolve(key, delta)
@@ -169,12 +169,12 @@ class Merge:
         return delta
 
     def publish(self, news: Iterable[ItemNews | Progress | Runtime], now: datetime) -> Delta:
-        """Take in what a program says, and give what may have changed in the build.
+        """Apply publications, and return what may have changed in the build.
 
         Raises
         ------
         PublishError
-            If there are more items than a build can have. What came before stands.
+            If there are more than 10,000 items that no file contains. The publications before it stay applied.
         """
         delta = Delta()
         touched: set[_Key] = set()
@@ -190,7 +190,7 @@ class Merge:
                     self._published_runtime = _overlay(self._runtime() or Runtime(), one)
         for key in sorted(touched):
             self._resolve(key, delta)
-        if changed or delta.items or self._published_at is None:  # to say the same again is no news
+        if changed or delta.items or self._published_at is None:  # repeating the same values is no activity
             self._published_at = (self._published_at[0] if self._published_at else now, now)
         delta.items.sort(key=_order)
         delta.progress, delta.session = self._overall()
@@ -204,7 +204,9 @@ class Merge:
         changes = dict(news.changes)
         if present is None:
             if self._only_published >= _MAX_PUBLISHED:
-                raise PublishError(f"this build has {_MAX_PUBLISHED:,} published items; no more are taken")
+                raise PublishError(
+                    f"this build has {_MAX_PUBLISHED:,} published items, the most allowed; reuse their ids"
+                )
             present = news.item(**{id_field: news.id})
         if "metadata" in changes:
             changes["metadata"] = {**present.metadata, **changes["metadata"]}
@@ -216,12 +218,12 @@ class Merge:
             and changes.get("status", present.status) != present.status
         ):
             changes["error"] = None  # an error goes with the status that it explains
-        voices = self._said.setdefault(key, {})
-        if not voices:
+        sources = self._contributions.setdefault(key, {})
+        if not sources:
             self._only_published += 1
-        elif _PUBLISHED not in voices:
+        elif _PUBLISHED not in sources:
             self._amended.add(key)
-        voices[_PUBLISHED] = _Said(now, 0, _PUBLISHED, msgspec.structs.replace(present, **changes))
+        sources[_PUBLISHED] = _Contribution(now, 0, _PUBLISHED, msgspec.structs.replace(present, **changes))
         return key
 
     def failed(self, path: str) -> bool:
@@ -229,7 +231,7 @@ class Merge:
         return self._warnings.failed(path)
 
     def _runtime(self) -> Runtime | None:
-        """What the newest file says of the runtime; an empty record when no file says so any more."""
+        """Return the newest runtime record; an empty one when none is left after there was one."""
         newest = self._published_runtime or next(
             (r.runtime for r in reversed(self._of(Shape.RUNTIME)) if r.runtime), None
         )
@@ -237,13 +239,13 @@ class Merge:
         return newest or (Runtime() if self._had_runtime else None)
 
     def _refill(self, delta: Delta) -> None:
-        """Offer again what the fold's windows had no room for, when there is room. `BuildState.diff` drops the rest."""
+        """Add items again that may now fit into the fold's windows. `BuildState.diff` drops those already there."""
         self._warnings.refill(delta)
         if any(kind == "checkpoint" for kind, _ in delta.removed):
             delta.items += sorted(self._merged["checkpoint"].values(), key=checkpoint_key)[-CHECKPOINT_WINDOW:]
 
     def _reindex(self, path: str, old: Record | None, new: Record | None) -> None:
-        """Keep the ordered lists of checkpoints, and the count of files they made, current."""
+        """Update the ordered lists of checkpoints, and the count of files they created."""
         for record, add in ((old, False), (new, True)):
             if record is None or record.checkpoint is None:
                 continue
@@ -260,7 +262,7 @@ class Merge:
                         del self._files[name]
 
     def _place(self, path: str, record: Record, id_: str, *, add: bool) -> None:
-        """Put a checkpoint into the ordered lists, or take it out. Of one stamp, what was written last is last."""
+        """Add a checkpoint to the ordered lists, or remove it. At equal times the one written last is last."""
         written = record.written if record.written and not self._copied else _EPOCH
         entry = (record.time, written, id_, path)
         _change(self._checkpoints, entry, add)
@@ -270,7 +272,7 @@ class Merge:
             _change(self._holders["feature"], entry, add)
 
     def _count_written(self, record: Record | None, by: int) -> None:
-        """Count a file that states a time with those written then, or with those written later."""
+        """Count a file that states a time as written at that time or later."""
         if record is None or record.written is None or record.ts_source is TsSource.MTIME:
             return
         if record.written - record.time <= SKEW:
@@ -278,8 +280,8 @@ class Merge:
         else:
             self._later += by
 
-    def _see_whether_copied(self, touched: set[_Key]) -> None:
-        """A folder is a copy if all its files are newer than what they say: then their own times say nothing."""
+    def _update_copied(self, touched: set[_Key]) -> None:
+        """Detect whether the folder is a copy; if that changed, reorder everything: a copy's mtimes do not count."""
         copied = self._copied_by_caller
         if copied is None:
             copied = is_copied(self._in_time, self._later)
@@ -297,13 +299,13 @@ class Merge:
                     self._contribute(path, record, touched)
 
     def _time_of(self, record: Record) -> datetime:
-        """What orders a file among others: the newer file wins. A checkpoint is of the time that it states."""
+        """Return the time that orders a file among others (the newest wins): for a checkpoint, its stated time."""
         if self._copied or record.written is None or record.shape in _WRITTEN_ONCE:
             return record.time
         return max(record.time, record.written)
 
     def _contribute(self, path: str, record: Record | None, touched: set[_Key]) -> None:
-        """Replace what ``path`` said about tasks, phases and so on. Checkpoints' own items wait for `_choose`."""
+        """Replace the items of ``path``. Components and features of checkpoints are left to `_choose`."""
         items: list[Any] = []
         if record is not None:
             items += record.tasks
@@ -313,17 +315,19 @@ class Merge:
             if record.shape is not Shape.CHECKPOINT:
                 items += record.components
                 items += record.features
-        self._say(path, record, items, touched)
+        self._replace_items(path, record, items, touched)
 
     def _choose(self, touched: set[_Key]) -> None:
-        """Let the newest checkpoint that holds any speak for all checkpoints, for components and for features."""
+        """Select the newest checkpoint with components, and the newest with features, as their only source."""
         for kind, attribute in (("component", "components"), ("feature", "features")):
             holders = self._holders[kind]
             path = holders[-1][-1] if holders else None
             record = self._record(path) if path else None
-            self._say(f"*checkpoint:{kind}", record, list(getattr(record, attribute)) if record else [], touched)
+            self._replace_items(
+                f"*checkpoint:{kind}", record, list(getattr(record, attribute)) if record else [], touched
+            )
 
-    def _say(self, source: str, record: Record | None, items: list[Any], touched: set[_Key]) -> None:
+    def _replace_items(self, source: str, record: Record | None, items: list[Any], touched: set[_Key]) -> None:
         old_keys = self._by_path.get(source, set())
         new_keys: set[_Key] = set()
         rank = _RANK.get(record.shape, 0) if record else 0
@@ -332,21 +336,21 @@ class Merge:
             kind, id_field = KINDS[type(item)]
             key = (kind, getattr(item, id_field))
             new_keys.add(key)
-            voices = self._said.setdefault(key, {})
-            before = voices.get(source)
+            sources = self._contributions.setdefault(key, {})
+            before = sources.get(source)
             if before is None or before.item != item or (before.time, before.rank) != (time, rank):
-                voices[source] = _Said(time, rank, source, item)
+                sources[source] = _Contribution(time, rank, source, item)
                 touched.add(key)
-                published = voices.get(_PUBLISHED)
+                published = sources.get(_PUBLISHED)
                 if published is not None and (before is None or before.item != item):
                     amended = _amend(published.item, before.item if before else None, item)
-                    voices[_PUBLISHED] = _Said(time, rank, _PUBLISHED, amended)
+                    sources[_PUBLISHED] = _Contribution(time, rank, _PUBLISHED, amended)
         for key in old_keys - new_keys:
-            voices = self._said[key]
-            del voices[source]
-            if voices.keys() == {_PUBLISHED} and key in self._amended:
+            sources = self._contributions[key]
+            del sources[source]
+            if sources.keys() == {_PUBLISHED} and key in self._amended:
                 self._amended.discard(key)
-                voices.clear()
+                sources.clear()
             touched.add(key)
         if new_keys:
             self._by_path[source] = new_keys
@@ -354,15 +358,15 @@ class Merge:
             self._by_path.pop(source, None)
 
     def _resolve(self, key: _Key, delta: Delta) -> None:
-        voices = self._said.get(key)
-        if not voices:
-            self._said.pop(key, None)
+        sources = self._contributions.get(key)
+        if not sources:
+            self._contributions.pop(key, None)
             if self._merged[key[0]].pop(key[1], None) is not None:
                 delta.removed.append(key)
             return
         merged = self._merged[key[0]]
-        published = voices.get(_PUBLISHED)
-        ordered = [published] if published else sorted(voices.values(), key=lambda s: (s.time, s.rank, s.path))
+        published = sources.get(_PUBLISHED)
+        ordered = [published] if published else sorted(sources.values(), key=lambda s: (s.time, s.rank, s.path))
         item = ordered[-1].item
         if isinstance(item, Checkpoint):
             before = merged.get(key[1])
@@ -371,8 +375,8 @@ class Merge:
             item = msgspec.structs.replace(item, version=self._versions[key[1]])
         elif len(ordered) > 1:
             item = ordered[0].item
-            for voice in ordered[1:]:
-                item = _overlay(item, voice.item)
+            for source in ordered[1:]:
+                item = _overlay(item, source.item)
         if merged.get(key[1]) != item:
             merged[key[1]] = item
             delta.items.append(item)
@@ -400,7 +404,7 @@ class Merge:
         others = self._of(*(shape for shape in Shape if shape is not Shape.CHECKPOINT))
         starts = [i.started_at for k in ("component", "task", "phase") for i in by_kind[k] if i.started_at]
         starts += [r.started_at for r in others if r.started_at]
-        # Of a copy the modification times tell when it was copied, not when anything ended.
+        # In a copied folder the mtimes are the time of the copy, not the end of any work.
         dated = [r for r in others if r.ended_at or not (self._copied and r.ts_source is TsSource.MTIME)]
         ends = [r.ended_at or r.time for r in dated]
         if self._published_at:
@@ -437,7 +441,7 @@ class Merge:
         return sorted((r for s in shapes for r in self._records[s].values()), key=lambda r: (self._time_of(r), r.path))
 
     def _own_word(self) -> Status:
-        """The word that the newest of the files that hold components and features has for itself."""
+        """Return the own status of the newest file among those with components or features."""
         chosen = [self._record(holders[-1][-1]) for holders in self._holders.values() if holders]
         holding = chosen + [r for r in self._of(Shape.FEATURES) if r.features]
         spoken = [r for r in holding if r.own is not Status.UNKNOWN]
@@ -501,7 +505,7 @@ class Merge:
 
 
 def _partly_done(status: BuildStatus, rule: str, percent: float | None) -> tuple[BuildStatus, str]:
-    """Between two items nothing is running, and yet the build is not pending; nor is it over with one of its phases."""
+    """Turn pending with some progress, or completed by a phase's name before 100 %, into in progress."""
     early = status is BuildStatus.COMPLETED and rule == "phase" and percent is not None
     if early or (status is BuildStatus.PENDING and percent):
         return BuildStatus.IN_PROGRESS, "partly done"
@@ -509,12 +513,12 @@ def _partly_done(status: BuildStatus, rule: str, percent: float | None) -> tuple
 
 
 def _is_phase(phase: Phase, name: str) -> bool:
-    """Whether a phase goes by this name: its id, or the number in its file where the folder has a longer name."""
+    """Whether ``name`` is the id of a phase, or the number in its file (the folder's name may be longer)."""
     return phase.phase_id == name or str(phase.metadata.get("phase")) == name
 
 
 def _order(item: Any) -> tuple[int, Any, str]:
-    """Items of one batch go out as people read them: checkpoints by time, then the rest."""
+    """Return the sort key of an item in a batch: by kind, then time (checkpoints only), then id."""
     kind, id_field = KINDS[type(item)]
     rank = ("phase", "component", "feature", "task", "checkpoint").index(kind)
     at = item.created_at.timestamp() if kind == "checkpoint" and item.created_at else 0.0
@@ -531,7 +535,7 @@ def _change(entries: list[_Entry], entry: _Entry, add: bool) -> None:
 
 
 def _overlay(older: Any, newer: Any) -> Any:
-    """The older record with every field that the newer one says."""
+    """Return the older record, updated with every field that is present in the newer one."""
     said: dict[str, Any] = {}
     has_status = getattr(newer, "status_raw", None) is not None or bool(getattr(newer, "progress", 0))
     for name in newer.__struct_fields__:
@@ -541,7 +545,7 @@ def _overlay(older: Any, newer: Any) -> Any:
                 said[name] = value
         elif name == "metadata":
             said[name] = {**older.metadata, **value}
-        elif value not in _UNSAID:
+        elif value not in _ABSENT:
             said[name] = value
         elif name == "error" and has_status and newer.status != older.status:
             said[name] = None  # an error goes with the status that it explains
@@ -549,7 +553,7 @@ def _overlay(older: Any, newer: Any) -> Any:
 
 
 def _amend(item: Any, before: Any | None, now: Any) -> Any:
-    """The published item with what a file has changed since it last spoke of it; all it says, if it never did."""
+    """Return a published item, updated with the fields that changed in a file (all, if the item is new there)."""
     if before is None:
         return _overlay(item, now)
     changed = {n for n in now.__struct_fields__ if getattr(before, n) != getattr(now, n)}
@@ -562,7 +566,7 @@ def _amend(item: Any, before: Any | None, now: Any) -> Any:
 
 
 def _overlay_progress(computed: Progress, published: Progress) -> Progress:
-    """The published numbers; what is at work now is still read off the items, if they tell."""
+    """Return the published progress; fields that it lacks come from the computed one."""
     return msgspec.structs.replace(
         published,
         status=computed.status if published.status is BuildStatus.UNKNOWN else published.status,

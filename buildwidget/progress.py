@@ -8,8 +8,8 @@ The formulas, in one place:
   list with nothing else is 100; an empty list is 0.
 - *Overall percentage*: 0.6 of the components' percentage + 0.4 of the features'; one alone if the other is absent; if
   both are absent, tasks done / (tasks total - tasks skipped); None, never 0, when nothing is known.
-- *Status*: `build_status`. Where a file's own word completes it although words that nobody knows are left, the items
-  with such words are left out of the percentage: `percentage_said`.
+- *Status*: `build_status`. Where a file's own word completes it although items with unknown words are left, these
+  items are left out of the percentage: `percentage_said`.
 - *Silence*: `silent_after`, the same in TypeScript (``js/src/derive.ts``).
 """
 
@@ -43,7 +43,7 @@ __all__ = [
     "task_percentage",
 ]
 
-GAPS_NEEDED: Final = 20  # pauses between messages after which a build's own rhythm is known
+GAPS_NEEDED: Final = 20  # fewest gaps between messages from which a quantile is taken
 GAPS_KEPT: Final = 1_000  # the newest ones count
 COMPONENT_WEIGHT: Final = 0.6
 FEATURE_WEIGHT: Final = 0.4
@@ -75,7 +75,7 @@ _STAT_KEYS: Final[dict[Status, str]] = {
 
 
 def rounded(percent: float) -> float:
-    """A percentage with one decimal. What is not finished never rounds to 100, and what has begun never to 0."""
+    """Round a percentage to one decimal. Less than 100 never rounds to 100, and more than 0 never to 0."""
     if percent >= 100 or percent <= 0:
         return 100.0 if percent > 0 else 0.0
     return min(max(round(percent, 1), 0.1), 99.9)
@@ -86,7 +86,7 @@ def _clamped(value: object) -> float | None:
     if type(value) is float:
         if not math.isfinite(value):
             return None
-    elif type(value) is not int:  # a truth value is none
+    elif type(value) is not int:  # bool is not accepted as a number
         return None
     return 0.0 if value <= 0 else 100.0 if value >= 100 else float(value)
 
@@ -132,7 +132,7 @@ def _status_of(item: Any) -> Status:
 
 def _percentage_of(item: Any, status: Status) -> float:
     if not isinstance(item, dict):
-        # A record's progress is already its percentage: whoever made it has applied the rule.
+        # The progress of a record is already the result of `item_percentage`.
         return 100.0 if status is Status.COMPLETED else getattr(item, "progress", 0.0)
     tasks = _get(item, "tasks")
     checklist = cast("list[Any]", tasks) if isinstance(tasks, list) else ()
@@ -175,9 +175,8 @@ def item_stats(items: Iterable[Any]) -> dict[str, int | float]:
 
 
 def task_percentage(total: int | None, completed: int | None, skipped: int = 0) -> float | None:
-    """Tasks done / tasks total, from 0 to 100; skipped tasks do not count. None if the numbers do not say.
-
-    No task at all says nothing; nothing but skipped ones is 100.
+    """Tasks done / tasks total, from 0 to 100; skipped tasks do not count. None if a number is missing or
+    ``total`` is 0. If all tasks are skipped: 100.
     """
     if total is None or completed is None or total <= 0:
         return None
@@ -204,10 +203,10 @@ def overall_percentage(
 
 
 def phase_status(phase: str | None) -> BuildStatus | None:
-    """What the last words of a phase's name say, or None.
+    """Return the status that the last words of a phase's name imply, or None.
 
-    ``build_3a_batch_2_complete`` is completed, ``build_4e_start`` in progress, ``build_4a_migration_tools`` says
-    nothing. The longest known ending wins; how a name begins decides nothing.
+    ``build_3a_batch_2_complete`` is completed, ``build_4e_start`` in progress, ``build_4a_migration_tools`` None. The
+    longest known ending wins; the beginning of a name does not count.
     """
     words = _SEPARATORS.sub("_", phase[-200:].strip()).lower().strip("_").split("_") if phase else []
     for length in (2, 1):
@@ -228,13 +227,13 @@ def build_status(
     """The status of one file, and which rule gave it. The first rule that matches wins.
 
     1. *failed*: an item failed and none is in progress (``failed item``), or the file states errors together with a
-       final status (``errors``), or its own word says so and none is in progress (``own word``);
+       final status (``errors``), or its own status is an error and none is in progress (``own word``);
     2. *completed*: every item is completed, skipped or cancelled (``items``), or the percentage is 100
        (``percentage``);
     3. *in progress*: an item is (``items``);
-    4. *completed* by the file's own word, where all that is not settled is a word nobody knows; a cancelled file with
+    4. *completed* by the file's own word, if all items are settled or have an unknown word; a cancelled file with
        items left is *failed* (``own word``);
-    5. what the last words of the phase's name say (``phase``), see `phase_status`;
+    5. the status that the phase's name implies (``phase``), see `phase_status`;
     6. *unknown* if nothing is known, else *pending* (``nothing known``, ``nothing begun``).
 
     Parameters
@@ -248,8 +247,8 @@ def build_status(
     errors
         Whether the file states an error of its own.
     own
-        The file's own status word. It counts as an item where there are no others, and is heard where nothing is at
-        work.
+        The file's own status. It counts as an item if there are no others; otherwise it is used only while nothing is
+        in progress.
     """
     seen = set(statuses)
     if not seen and own is not Status.UNKNOWN:
@@ -281,11 +280,11 @@ def build_status(
 def percentage_said(
     percent: float | None, statuses: Iterable[Status], verdict: tuple[BuildStatus, str]
 ) -> float | None:
-    """The percentage that goes with a verdict of `build_status`.
+    """Return the percentage to report with a result of `build_status`.
 
-    Where the file's own word completes it, items with a word that nobody knows do not count: nothing says how far they
-    are. What counts is then all completed, skipped or cancelled, which is 100; nothing that counts is None, unknown.
-    Every other verdict keeps the percentage.
+    If the file is completed by its own word, items with an unknown word do not count: their progress is unknown. All
+    others are completed, skipped or cancelled, which is 100; without any others it is None. Every other result keeps
+    the percentage.
     """
     if verdict != (BuildStatus.COMPLETED, "own word"):
         return percent
@@ -293,22 +292,22 @@ def percentage_said(
 
 
 def silent_after(gaps: Sequence[float], second: float = 1.0) -> float:
-    """Say which silence of an unfinished build is longer than its own rhythm explains: it has stalled.
+    """Return the silence after which an unfinished build counts as stalled.
 
-    Four times the 95th percentile (nearest rank) of its pauses, and at least two minutes; 15 minutes while fewer than
-    20 pauses are known.
+    Four times the 95th percentile (nearest rank) of the gaps between its messages, and at least two minutes; 15 minutes
+    while fewer than 20 gaps are known.
 
     Parameters
     ----------
     gaps
-        The newest pauses between two messages, at most `GAPS_KEPT`, in ascending order.
+        The newest gaps between two messages, at most `GAPS_KEPT`, in ascending order.
     second
         How many units of ``gaps`` a second has.
 
     Returns
     -------
     float
-        The longest silence that still is ordinary, in the unit of ``gaps``.
+        The limit, in the unit of ``gaps``.
     """
     if len(gaps) < GAPS_NEEDED:
         return 900 * second

@@ -1,8 +1,8 @@
-"""What a program publishes into a build: JSON messages in, typed publications out. Pure.
+"""Validate what programs publish into a build: JSON messages in, typed publications out. Pure.
 
-A publication says what is new about one thing. `buildwidget.session.BuildSession.publish` merges it into what is known
-and logs the whole item. Here it is only checked: a bad one raises `PublishError`, which says what is wrong and where,
-before anything changes.
+A publication holds the new fields of one item. `buildwidget.session.BuildSession.publish` merges it into the state and
+logs the whole item. An invalid message raises `PublishError`, which says what is wrong and where, before anything
+changes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _BUILD_STATUS: Final = {
 
 
 class ItemNews(msgspec.Struct, frozen=True):
-    """What is new about one item: ``changes`` are fields of the record ``item`` (a type of `KINDS`)."""
+    """The new fields of one item: ``changes`` are fields of the record ``item`` (a type of `KINDS`)."""
 
     item: type
     id: str
@@ -96,7 +96,7 @@ class _Progress(msgspec.Struct):
 
 
 def _partial(record: type, id_field: str) -> type[msgspec.Struct]:
-    """The record with every field optional but its id; statuses are words, as people write them."""
+    """Make a variant of a record type: every field but the id is optional, and statuses are free words."""
     fields: list[Any] = []
     for field in msgspec.structs.fields(record):
         if field.name == id_field:
@@ -126,22 +126,22 @@ _SHAPES: Final[dict[str, type[Any]]] = {
 }
 
 Publication = ItemNews | Output | model.Progress | model.Runtime | ev.FileChange | ev.Error
-"""One message, checked."""
+"""One validated message."""
 
 
 def shapes() -> dict[str, type[Any]]:
-    """Type → the fields that a publication of it may have."""
+    """Return message type → the fields that a publication of it may have."""
     return dict(_SHAPES)
 
 
 def read(messages: object) -> list[Publication]:
-    """Check messages and make publications of them.
+    """Validate messages and convert them to publications.
 
     Parameters
     ----------
     messages
-        A mapping, or a sequence of at most 1,000: the fields of protocol messages (``type``, the id, what is new).
-        ``session_id`` and ``timestamp`` are ignored; ``seq`` and ``epoch`` are refused, for the log numbers.
+        A mapping, or a sequence of at most 1,000: the fields of protocol messages (``type``, the id, the new fields).
+        ``session_id`` and ``timestamp`` are ignored; ``seq`` and ``epoch`` are refused, as the log assigns them.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def _read(message: object, where: str) -> Publication:
 
 
 def _exact(value: Any, where: str, depth: int = 0) -> Any:
-    """The value as it reads the same in every language: integers beyond 2^53 as text, numbers that are none as null."""
+    """Convert to values exact in every language: integers beyond 2^53 become text, NaN and infinities null."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if -MAX_SAFE_INT <= value <= MAX_SAFE_INT else str(value)
     if isinstance(value, float):
@@ -279,7 +279,7 @@ def _file(given: _File) -> ev.FileChange:
     path = given.file_path
     if not path or len(path) > 4096 or path.startswith(("/", "\\")) or ".." in path.replace("\\", "/").split("/"):
         raise ValueError("file_path must be a path inside the project, relative to it")
-    content = given.content if is_context(path) else None  # nobody needs the others', and they may be large
+    content = given.content if is_context(path) else None  # others are not shown, and may be large
     if content is not None:
         content = content.encode("utf-8", "replace")[:CONTENT_LIMIT].decode("utf-8", "ignore")
     modified = _utc("modified", given.modified) if given.modified else None
@@ -301,7 +301,7 @@ def _in_utc(name: str, value: Any) -> Any:
 
 
 def _utc(name: str, value: datetime) -> datetime:
-    """An aware time in UTC; one without a zone is taken as UTC, for every publisher may live elsewhere.
+    """An aware time in UTC; one without a zone is read as UTC, as publishers may be in other zones.
 
     Raises
     ------
@@ -310,7 +310,7 @@ def _utc(name: str, value: datetime) -> datetime:
     """
     bare = value.replace(tzinfo=None)
     if not FIRST_TIME <= bare <= LAST_TIME:
-        raise ValueError(f"{name} is {value.isoformat()}, at the edge of the calendar; that is no time of a build")
+        raise ValueError(f"{name} is {value.isoformat()}, at the edge of the calendar; give the time of a build")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 

@@ -1,7 +1,7 @@
 """Which files of a build changed.
 
-`FileWatcher` is for everybody: a callback per settled change, in the event loop it was started from. `ChangeSource` is
-the layer below, for a session: a thread that says where to look and knows nothing of loops or of what files hold.
+`FileWatcher` is the public class: a callback per settled change, in the event loop it was started from. `ChangeSource`
+is the layer below, for a session: a thread that reports changed paths, without an event loop and without reading.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["ChangeSource", "FileChange", "FileWatcher", "Retry", "Torn", "open_f
 logger = logging.getLogger("buildwidget.watcher")
 
 
-# A name of the original that lives in a higher room.
+# A name of the original API whose implementation imports this module.
 __getattr__, __dir__ = lazy_exports(__name__, {"create_file_watcher_with_websocket": ".compat"})
 
 Callback: TypeAlias = Callable[[Path, str], Awaitable[None] | None]
@@ -51,13 +51,13 @@ _START_PATIENCE = 30.0
 
 
 class FileWatcher:
-    """Tells a callback of every change under ``<project>/.buildrunner``, once the change has settled.
+    """Calls a callback for every change under ``<project>/.buildrunner``, once the change has settled.
 
-    A JSON file is told of when its text is complete: a writer that is not atomic gives one call, not one for the empty
-    file, one for a half and one for the whole. A file that stays broken for a second is told of as it is. Markdown is
-    told of when nobody has written to it for 20 ms, a log each time. What is there at the start is not told of; a
-    missing ``.buildrunner`` is waited for. Files that lead outside the project, and folders or pipes with a
-    checkpoint's name, are logged and not told of.
+    A JSON file is reported when its text is complete: a writer that is not atomic causes one call, not one for the
+    empty file, one for a half and one for the whole. A file that stays incomplete for a second is reported as it is.
+    Markdown is reported when it was not written to for 20 ms, a log at each change. Files that exist at the start are
+    not reported; a missing ``.buildrunner`` is waited for. Links that leave the project, and folders or pipes with the
+    name of a checkpoint, are logged and not reported.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class FileWatcher:
         The project.
     callback : callable, optional
         Gets the absolute path and ``created``, ``modified`` or ``deleted``. Plain or async; one call at a time, in the
-        event loop that called `start`. What it raises is logged.
+        event loop that called `start`. Its exceptions are logged.
     poll : bool, optional
-        True: scan instead of relying on the system's notifier. None: decide by what works.
+        True: poll instead of using the system's notifier. None: poll only where the notifier does not work.
 
     Examples
     --------
@@ -83,12 +83,12 @@ class FileWatcher:
         self._host: Host | None = None
         self._retry = Retry()
         self._baseline = False
-        self._known: dict[str, tuple[object, bytes]] = {}  # what was told of: fingerprint and digest
+        self._known: dict[str, tuple[object, bytes]] = {}  # what was reported: fingerprint and digest
         self._queue: deque[tuple[Path, str]] = deque()
         self._more = anyio.Event()
 
     async def start(self) -> None:
-        """Begin to watch. Every change after this call has returned is told of. Works in asyncio and trio."""
+        """Start watching: every change after this call returns is reported. Works in asyncio and trio."""
         if self._source is not None:
             return
         host = self._host = Host()
@@ -107,7 +107,7 @@ class FileWatcher:
             raise
 
     async def stop(self) -> None:
-        """End the watch, its thread and its task. Any number of times, from a callback too."""
+        """Stop watching, and end the thread and the task. May be called repeatedly, and from a callback."""
         source, host = self._source, self._host
         self._source = self._host = None
         if source is not None:
@@ -124,20 +124,20 @@ class FileWatcher:
     ) -> None:
         await self.stop()
 
-    # -- asking -----------------------------------------------------------------------------------------------
+    # -- queries ----------------------------------------------------------------------------------------------
 
     def get_checkpoint_files(self) -> list[Path]:
-        """The build checkpoints there are, oldest first. Empty when there are none."""
+        """Return the build checkpoints, oldest first; empty when there are none."""
         return sorted(self._list(_CHECKPOINTS, ".json"), key=_age)
 
     def get_context_files(self) -> list[Path]:
-        """The markdown files of the context there are, by name. Empty when there are none."""
+        """Return the markdown files of the context, sorted by name; empty when there are none."""
         return sorted(self._list(_CONTEXT, ".md"))
 
     def get_latest_checkpoint(self) -> Path | None:
-        """The newest build checkpoint by the time in its name (by its mtime when its name has none); None: no file.
+        """Return the newest build checkpoint by the time in its name (by mtime if the name has none), or None.
 
-        A rollback rewrites old files, so the mtime alone would not tell.
+        A rollback rewrites old files, so the mtime alone is not enough.
         """
         return max(self.get_checkpoint_files(), key=_age, default=None)
 
@@ -160,13 +160,13 @@ class FileWatcher:
             The file is not a JSON object, is no regular file, or lies outside the project. A file that is being
             written is waited for, for at most 0.1 s.
         FileNotFoundError, PermissionError
-            As the system says.
+            As raised by the system.
         """
         rel = self._inside(path)
         return read_settled(self.project_root, rel, lambda raw, _stat: decode_object(rel, raw), patience=_READ_PATIENCE)
 
     def read_context(self, path: str | Path) -> str:
-        """Read one text file of the project; what is not UTF-8 becomes U+FFFD. Raises as `read_checkpoint` does."""
+        """Read one text file of the project; invalid UTF-8 becomes U+FFFD. Raises as `read_checkpoint` does."""
         rel = self._inside(path)
         return read_settled(
             self.project_root, rel, lambda raw, _stat: raw.decode("utf-8", "replace"), patience=_READ_PATIENCE
@@ -197,7 +197,7 @@ class FileWatcher:
     # -- in the source's thread -------------------------------------------------------------------------------
 
     def _begin(self) -> float | None:
-        """Once, when the first scan is done: what it found was there before. Until then, look again soon."""
+        """After the first scan, record its files as known and finish `start`; until then, ask for another tick."""
         source, host = self._source, self._host
         if self._baseline or source is None or host is None:
             return None
@@ -210,7 +210,7 @@ class FileWatcher:
         return None
 
     def _settle(self) -> None:
-        """Read what changed; tell of what is complete, look again soon at what is not."""
+        """Read changed files; report the complete ones, and retry the others."""
         source, host = self._source, self._host
         if source is None or host is None:
             return
@@ -221,8 +221,8 @@ class FileWatcher:
         for change in source.take():
             try:
                 kind = self._verdict(source, change)
-            except Exception:  # one file's trouble must not lose another's event
-                logger.exception("%s could not be looked at", change.path)
+            except Exception:  # an error in one file must not lose the events of others
+                logger.exception("%s could not be checked; it is reported as modified", change.path)
                 kind = "modified"
             if kind is not None:
                 told.append((self.project_root / change.path, kind))
@@ -230,10 +230,10 @@ class FileWatcher:
             host.post(lambda: self._enqueue(told))
 
     def _verdict(self, source: ChangeSource, change: FileChange) -> str | None:
-        """What to tell of one change: None when nothing, or not yet."""
+        """Return the kind of change to report; None when there is none, or not yet."""
         path = change.path
         obstacle = source.obstacles.get(path)
-        if obstacle is not None and is_wanted(*os.path.split(path)):  # the source tells of folders
+        if obstacle is not None and is_wanted(*os.path.split(path)):  # the source logs folders
             logger.warning("%s is not read: it %s", path, obstacle.reason)
         if obstacle is not None or change.change_type == "deleted":
             self._retry.settled(path)
@@ -243,24 +243,24 @@ class FileWatcher:
         try:
             if not path.endswith(".log"):  # a log is never complete, and may be huge
                 raw, stat = read_file(self.project_root, path)
-                fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)  # a changed mode is no news here
+                fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)  # a changed mode is not reported
                 digest = hashlib.blake2b(raw, digest_size=16).digest()
                 _refuse_incomplete(path, raw, stat)
         except FileNotFoundError:
-            return None  # its deletion is on its way
+            return None  # its deletion will be reported next
         except (Torn, CheckpointError, OSError) as error:
             if isinstance(error, Torn) or getattr(error, "code", "") in MAYBE_TORN:
                 delay = self._retry.failed(path, time.monotonic(), fingerprint)
                 if delay is not None:
                     source.put_back(change, delay)
                     return None
-            logger.debug("told of as it is: %s", error)
+            logger.debug("reported although incomplete or unreadable: %s", error)
         self._retry.settled(path)
         before = self._known.get(path)
         self._known[path] = (fingerprint, digest)
         if before is None:
             return "created"
-        # A writer's last steps (closing the file, say) come as notices of their own, with nothing new in them.
+        # The writer closing the file, for example, is a separate event without new content.
         return None if digest and before == (fingerprint, digest) else "modified"
 
     # -- in the event loop ------------------------------------------------------------------------------------
@@ -280,14 +280,14 @@ class FileWatcher:
                             await result
                     except Exception:
                         logger.exception("the callback of the watcher failed for %s (%s)", path, kind)
-                # A plain callback never yields: a burst would hold up the loop, and nothing could cancel it.
+                # A plain callback never yields: without this, a burst would block the loop and could not be cancelled.
                 await anyio.lowlevel.checkpoint()
             self._more = anyio.Event()
             await self._more.wait()
 
 
 def _refuse_incomplete(path: str, raw: bytes, stat: os.stat_result) -> None:
-    """Raise when a file is still being written. Text never looks incomplete: a moment of quiet must tell."""
+    """Raise when a file is still being written. Text never looks incomplete, so it must be unchanged for 20 ms."""
     if path.endswith(".json"):
         decode_object(path, raw)
     elif 0 <= time.time_ns() - stat.st_mtime_ns < _QUIET_NS:
@@ -295,7 +295,7 @@ def _refuse_incomplete(path: str, raw: bytes, stat: os.stat_result) -> None:
 
 
 def _age(path: Path) -> tuple[float, str]:
-    """The time of a checkpoint, in seconds, for sorting: of its name if it has one."""
+    """Return the sort key of a checkpoint: the time in its name, else its mtime, in seconds; then its name."""
     stamp = _STAMP.search(path.name)
     if stamp is not None:
         with contextlib.suppress(ValueError):

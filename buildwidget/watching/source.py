@@ -30,26 +30,26 @@ MISSES = 3
 
 
 class ChangeSource:
-    """Knows which files under ``<project>/.buildrunner`` changed, and nothing of what is in them.
+    """Reports which files under ``<project>/.buildrunner`` changed, without reading them.
 
-    A daemon thread listens to the system's notifier and scans besides, because every notifier loses something: a folder
+    A daemon thread listens to the system's notifier and also scans, because every notifier loses some events: a folder
     that is missing, deleted and made again, swapped or linked elsewhere, a full queue, a network drive. Where no
-    notifier works, it scans only. It belongs to no event loop.
+    notifier works, it only scans. It needs no event loop.
 
     Parameters
     ----------
     project_root : str or Path
         The project. It need not exist yet, and neither need its ``.buildrunner``.
     wake : callable
-        Called in the source's thread when something fell due, for `take`.
+        Called in the source's thread when a change is due, to call `take`.
     tick : callable, optional
-        Called in the source's thread when it starts, and then when it wants to be: it returns in how many seconds,
-        50 ms at the soonest; None: not before `tick_in` says so.
+        Called in the source's thread at its start, then after as many seconds as it returned (50 ms at least); None:
+        not until `tick_in` requests it.
     step_ms, debounce_ms : int
         How long watchfiles waits for quiet, and how long at most. A file that its writer keeps open is reported
         ``debounce_ms`` after it was written to; at once when it is closed or renamed.
     poll : bool, optional
-        True: scan only. False: trust the notifier even on a network drive. None: decide by what works.
+        True: scan only. False: use the notifier even on a network drive. None: scan only where the notifier fails.
     scan_interval : float
         Seconds between two scans that verify the notifier; more when a scan costs more than a hundredth of it.
     notifier : str, optional
@@ -60,7 +60,7 @@ class ChangeSource:
     ready : threading.Event
         Set when the first scan is done.
     obstacles : dict of str to Obstacle
-        What is named like one of our files, or is a folder that should hold them, and is not read: path → why
+        Paths that are named like a file or folder of a build but cannot be read: path → reason
         (``is a directory``, ``is a FIFO``, ``link leaves the project``). Each comes as a change too, and so does its
         end. A missing ``.buildrunner`` is one, with the code ``waiting``.
     """
@@ -96,10 +96,10 @@ class ChangeSource:
         self._doubts: dict[str, float] = {}
         self._misses = 0
 
-    # -- for the owner --------------------------------------------------------------------------------------------
+    # -- public ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to watch. Returns at once; the first scan is done in the thread. Does nothing when it runs."""
+        """Start watching. Returns at once; the first scan is done in the thread. Does nothing while it runs."""
         with self._lifecycle:
             thread = self._thread
             if thread is not None and thread.is_alive():
@@ -114,7 +114,7 @@ class ChangeSource:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and release what it holds. Any number of times, from any thread."""
+        """End the thread and release its resources. May be called repeatedly, from any thread."""
         with self._lifecycle:
             thread = self._thread
             self._stopping = True
@@ -154,7 +154,7 @@ class ChangeSource:
         self._interrupt()
 
     def tick_in(self, seconds: float) -> None:
-        """Have ``tick`` called in so many seconds, unless it is called sooner. From any thread."""
+        """Request a call of ``tick`` in ``seconds`` at the latest. From any thread."""
         due = time.monotonic() + seconds
         with self._tick_lock:
             if due >= self._next_tick:
@@ -163,7 +163,7 @@ class ChangeSource:
         self._interrupt()
 
     def _interrupt(self) -> None:
-        """Have the thread count anew for how long it may wait."""
+        """Wake the thread so that it computes its timeout again."""
         if threading.current_thread() is not self._thread:
             self._notifier.interrupt()
 
@@ -203,7 +203,7 @@ class ChangeSource:
             self._close()
 
     def _open(self) -> None:
-        """Choose how to find changes, then compare everything."""
+        """Open a notifier, or choose to scan only; then compare everything."""
         self._close()
         with self._lifecycle:
             if self._poll is True or self._reopen_at is not None:
@@ -265,7 +265,7 @@ class ChangeSource:
                 return  # to be opened again
 
     def _wait_for(self) -> float:
-        """How long nothing is to be done."""
+        """Return the seconds until the thread has something to do."""
         now = time.monotonic()
         until = min(self._next_identity, self._next_scan)
         if self._tick is not None:
@@ -277,7 +277,7 @@ class ChangeSource:
         return max(0.0, wait)
 
     def _announce(self) -> None:
-        """Call back whoever waits for changes, and whoever wants to be called anyway."""
+        """Call ``wake`` if changes are due, and ``tick`` if it is due."""
         if self._pending.ring():
             self._call(self._wake)
         self._beat()
@@ -342,7 +342,7 @@ class ChangeSource:
         return missed
 
     def _verify(self) -> None:
-        """The regular scan. What it finds the notifier should have told, at the latest in a moment."""
+        """Scan regularly, to detect a notifier that misses changes."""
         missed = self._full_scan()
         if self._scanning_only:
             return
@@ -375,7 +375,7 @@ class ChangeSource:
             refused = set(self._notifier.add(bare))
             for rel, _ in bare:
                 self._tree.mark_armed(rel, self._pending.__contains__)
-            # Whatever came before it was watched shows now; what comes later is told.
+            # This scan finds changes from before the watch; the notifier reports later ones.
             self._tree.scan([rel for rel, _ in bare], deep=False, pause=self._announce)
             if refused:
                 self._tree.disarm_all(refused)
@@ -383,7 +383,7 @@ class ChangeSource:
 
 
 def open_notifier(kind: str | None, step_ms: int, debounce_ms: int) -> Notifier:
-    """Open the notifier of that name, or the best one of this system. Raises OSError when there is none to be had."""
+    """Open the notifier of that name, or the best one of this system. Raises OSError when none is available."""
     if kind is None:
         kind = "inotify" if sys.platform == "linux" and hasattr(os, "eventfd") else "watchfiles"
     if kind == "inotify":
