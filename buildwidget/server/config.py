@@ -1,4 +1,4 @@
-"""What a server is told when it starts."""
+"""The options of a server, and their validation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*")
 
 
 class ServerOptions(msgspec.Struct, kw_only=True, frozen=True):
-    """All there is to set.
+    """The options of a server.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ def needs_token(where: str) -> OptionsError:
 def canonical_name(name: str) -> str:
     """A host's name in the one form in which two can be compared: lower case, without brackets and final dot.
 
-    Of an address the shortest form; of an IPv4 address in IPv6 clothes (``::ffff:10.0.0.1``) the IPv4 address.
+    Of an address the shortest form; of an IPv4 address mapped into IPv6 (``::ffff:10.0.0.1``) the IPv4 address.
     """
     bare = name.strip("[]").lower()
     try:

@@ -1,4 +1,4 @@
-"""What a client wants to hear of: topics, components, and how bad it must be. Pure."""
+"""The filter of a client: topics, components and minimum level. Pure."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class _Throttle(logging.Filter):
 
 
 def configure(level: str = "info", *, json_lines: bool = False) -> None:
-    """Send what the server has to say to stderr. Can be called again."""
+    """Send the logs of the server to stderr. Can be called again."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if json_lines else _Text())
     handler.addFilter(_Throttle())

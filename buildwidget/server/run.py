@@ -312,7 +312,7 @@ def _raise_file_limit() -> None:
 
 
 def _notify_systemd(state: str) -> None:
-    """Tell systemd how we are, if it asked (``Type=notify``)."""
+    """Report ``state`` to systemd, if it runs this process with ``Type=notify``."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address or address[0] not in "/@":
         return

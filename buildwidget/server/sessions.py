@@ -1,4 +1,4 @@
-"""The sessions of a server: by their ids, with their clients, opened and dropped in time."""
+"""The sessions of a server by id: opened, served and dropped when unused."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Sessions:
             return session
 
     def add(self, session: BuildSession) -> None:
-        """Serve a session of somebody else's, under its own id. It is not closed with the server.
+        """Serve a session that the caller owns, under its own id. It is not closed with the server.
 
         Raises
         ------
@@ -296,14 +296,14 @@ def default_sessions() -> Sessions:
 
 
 def set_default_sessions(sessions: Sessions) -> None:
-    """From now on these are the ones."""
+    """Replace the default sessions of this process."""
     global _default  # noqa: PLW0603 (see above)
     with _default_lock:
         _default = sessions
 
 
 def note_sessions(sessions: Sessions) -> None:
-    """An application serves these: `sessions_with` finds them until they are closed."""
+    """Register the sessions of an application, so that `sessions_with` finds them until they are closed."""
     if sessions.options.open_sessions:
         set_default_sessions(sessions)
     else:

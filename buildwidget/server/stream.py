@@ -1,4 +1,4 @@
-"""One WebSocket client: the handshake, what it may ask, and how often."""
+"""Serve one WebSocket client: handshake, requests and rate limit."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def handle(
 
 
 async def converse(client: Client, receive: Receive, start: Start, sessions: Sessions) -> None:
-    """From the first message to the client until it is gone."""
+    """Serve an accepted client until it disconnects."""
     hub, writer = client.hub, client.writer
     budget = _Budget()
     try:
