@@ -153,7 +153,7 @@ def test_words_that_are_no_statuses_are_refused(build):
     frame = build.transitions.astype({"to_status": "object"}).fillna({"to_status": "started"})
     frame.loc[0, "to_status"] = "started"
     with pytest.raises(
-        ValueError, match="column 'to_status' holds 'started', which is no status; there are not_started"
+        ValueError, match="column 'to_status' holds 'started', which is no status; expected one of not_started"
     ):
         frame.build.burnup()
 

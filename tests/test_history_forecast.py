@@ -356,7 +356,7 @@ def test_attempts_by_hand(tmp_path: Path) -> None:
     seen = known(h, at(50))
     assert seen.ids == ["a", "b", "c", "d", "e"]
     # a: 10; b: 4 until it failed, then 6; c: 16, its pause in it; d: between the looks at 22 and 30, so half of 8
-    assert sorted(zip(seen.took_item.tolist(), seen.took.tolist(), strict=True)) == [
+    assert sorted(zip(seen.duration_item.tolist(), seen.duration.tolist(), strict=True)) == [
         *((0, 600.0), (1, 240.0), (1, 360.0), (2, 960.0), (3, 240.0)),
     ]
     assert seen.done.tolist() == [False, True, True, True, False]
@@ -538,8 +538,8 @@ def test_many_items_in_progress() -> None:
     assert made.finish_median < made.now + 10 * (made.now - build.start)
     rng = np.random.default_rng(0)
     ages = np.full(60, 109 * 60.0)
-    took = known(tables, made.now).took
-    _, logs = posterior(took, np.zeros(100), ages, np.zeros(60), rng, 2000)
+    duration = known(tables, made.now).durationtion
+    _, logs = posterior(duration, np.zeros(100), ages, np.zeros(60), rng, 2000)
     lasts = np.median(np.exp(logs), axis=0)
     assert (np.exp(logs) > ages - 1e-6).all()
     assert lasts.max() < 1.5 * lasts.min()  # equal ages, equal prospects, by whichever way they were drawn
@@ -642,7 +642,7 @@ def test_dependencies_are_respected(build: SimulatedBuild) -> None:
     hours = [(one.finish_median - one.now) / pd.Timedelta(hours=1) for one in (free, chained)]
     assert hours[1] > 0.7 * build.workers * hours[0]
     # No run is shorter than so many of the shortest seen. (A run may have a few that are shorter: hence the half.)
-    shortest = known(tables, tables.present_ts).took.min()
+    shortest = known(tables, tables.present_ts).durationtion.min()
     first = chained.samples.min() - chained.now.tz_localize(None).to_datetime64()
     assert first > np.timedelta64(round(0.5 * shortest * len(left)), "s")
 
@@ -849,9 +849,9 @@ def test_a_recorded_duration_beats_an_observed_one(tmp_path: Path) -> None:
     h = read_history(tmp_path / "p")
     seen = known(h, h.present_ts)
     said = h.items.query("kind == 'feature'").set_index("item_id")["actual"].dt.total_seconds()
-    assert len(seen.took) == 40
-    for item, took in zip(seen.took_item.tolist(), seen.took.tolist(), strict=True):
-        assert took == pytest.approx(said[seen.ids[item]], rel=0.01)
+    assert len(seen.durationtion) == 40
+    for item, duration in zip(seen.duration_item.tolist(), seen.durationtion.tolist(), strict=True):
+        assert duration == pytest.approx(said[seen.ids[item]], rel=0.01)
     assert 2.5 < seen.workers < 3.1
 
 
@@ -865,7 +865,7 @@ def test_a_start_that_nobody_saw_is_a_bound(tmp_path: Path) -> None:
         )
         project.checkpoint(f"checkpoint_{when:%Y%m%d_%H%M%S_%f}", features=features, timestamp=when.isoformat())
     seen = known(read_history(tmp_path), at(80))
-    assert (seen.took_least.tolist(), seen.took_most.tolist()) == ([600.0], [4200.0])
+    assert (seen.duration_least.tolist(), seen.duration_most.tolist()) == ([600.0], [4200.0])
     # Of b nobody knows how long it was under way before the first look.
     assert seen.over.tolist() == [4200.0]
 

@@ -151,16 +151,16 @@ class BuildAccessor:
         session, sessions = session_codes(frame)
         kinds, names = codes_in(frame["kind"])
         status, progress = statuses_in(frame["status"]), numbers_in(frame["progress"])
-        keep = (session >= 0) & (kinds >= 0) & (status >= 0)
+        valid = (session >= 0) & (kinds >= 0) & (status >= 0)
         if kind is not None:
-            keep &= kinds == (names.index(kind) if kind in names else -2)
-        owner = (session * (len(names) + 1) + kinds)[keep]
+            valid &= kinds == (names.index(kind) if kind in names else -2)
+        owner = (session * (len(names) + 1) + kinds)[valid]
         known, group = np.unique(owner, return_inverse=True)
         groups = {
             "session_id": text(known // (len(names) + 1), sessions),
             "kind": text(known % (len(names) + 1), names),
         }
-        return groups, status[keep], progress[keep], group
+        return groups, status[valid], progress[valid], group
 
     def _given(self) -> analysis.Given:
         """Tables of which only what they are made of is asked."""

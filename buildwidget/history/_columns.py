@@ -238,7 +238,7 @@ def compact(column: Column) -> Column:
         return column
     new = (np.cumsum(used) - 1).astype(_smallest(int(used[:-1].sum())))
     new[-1] = -1
-    return Column(column.kind, new[column.data], [text for text, keep in zip(texts, used, strict=False) if keep])
+    return Column(column.kind, new[column.data], [text for text, is_used in zip(texts, used, strict=False) if is_used])
 
 
 def _smallest(count: int) -> Any:

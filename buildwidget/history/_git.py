@@ -3,7 +3,7 @@
 A rollback rewrites checkpoints, and a clean-up deletes them. Where the project is in a git repository, and its
 ``.buildrunner`` was committed now and then, the versions before are still there.
 
-Git is only asked, never told to do anything: nothing is written, no hook and no pager runs, nothing is fetched, and
+Git is only used to read: nothing is written, no hook and no pager runs, nothing is fetched, and
 what the repository's configuration could make it run is off. Contents come one after the other out of one process, so
 a long history does not need much memory.
 """
@@ -94,7 +94,7 @@ def digest(data: bytes) -> bytes:
 # -- into a store -----------------------------------------------------------------------------------------------------
 
 
-def read_git(store: Store, root: int, *, told: Callable[[int], object] | None = None) -> dict[str, bytes]:
+def read_git(store: Store, root: int, *, on_progress: Callable[[int], object] | None = None) -> dict[str, bytes]:
     """Take every committed version of a project's files into a store. Do this before the files on disk are read.
 
     `checkpoints.version` counts the versions of a file from 1: first those in git, each different content once, in the
@@ -103,7 +103,7 @@ def read_git(store: Store, root: int, *, told: Callable[[int], object] | None = 
 
     A version is as old as its commit: that is what ``modified`` holds, and ``ts`` too when the file itself does not
     say when it was written. What is wrong with a version becomes a warning that names the commit; the same thing wrong
-    with many versions of a file is told once.
+    with many versions of a file gives one warning.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def read_git(store: Store, root: int, *, told: Callable[[int], object] | None = 
         Where to.
     root
         Which of its projects, by its place in ``store.roots``.
-    told
+    on_progress
         Called now and then with the number of versions read since.
 
     Returns
@@ -146,11 +146,11 @@ def read_git(store: Store, root: int, *, told: Callable[[int], object] | None = 
             if len(store.warnings) > before:
                 _name_commit(store, before, version.commit, faults)
             since += 1
-            if told is not None and since == PIECE:
-                told(since)
+            if on_progress is not None and since == PIECE:
+                on_progress(since)
                 since = 0
-    if told is not None and since:
-        told(since)
+    if on_progress is not None and since:
+        on_progress(since)
     return newest
 
 
@@ -163,7 +163,7 @@ def _versions_of(home: Root, warn: Callable[[str, str, str], object]) -> Generat
             return link + path[len(target) :]
 
         def tell(path: str, code: str, message: str, target: str = target) -> None:
-            if path != target:  # what is wrong with the whole repository is told already
+            if path != target:  # a warning about the whole repository was given already
                 warn(path, code, message)
 
         inside = versions(home.path, target, wanted=lambda path, name=named: _is_read(home, name(path)), warn=tell)
@@ -176,7 +176,7 @@ def _name_commit(store: Store, first: int, commit: str, faults: set[tuple[str, s
     """Say in the newest warnings which commit they are about; drop what was said of an older version."""
     kept: list[tuple[int, str, str, str]] = []
     for number, path, code, message in store.warnings[first:]:
-        if code == UNKNOWN_WORD:  # it is told of once, wherever it stands
+        if code == UNKNOWN_WORD:  # `Store.unique_warnings` drops the repetitions
             kept.append((number, path, code, message))
         elif (path, code, message) not in faults:
             faults.add((path, code, message))
@@ -221,7 +221,7 @@ def versions(
     below
         The folder to look in, relative to the project, with ``/``. Empty: all of it.
     wanted
-        Told a path, says whether it is to be read. By default all are.
+        Called with a path; returns whether to read it. By default all are read.
     warn
         Called with a path, a code and a message when versions are left out: ``too_big`` (more than 32 MiB),
         ``unreadable``, ``shallow_clone``, ``partial_clone``.
@@ -494,6 +494,6 @@ class _Asked:
         """What it said on standard error, on one line."""
         self._said.seek(0)
         lines = self._said.read(1 << 16).decode("utf-8", "replace").split("\n")
-        told = [line.strip() for line in lines if line.strip() and not line.startswith(("hint:", "warning:"))]
-        text = " ".join(told) or f"it ended with code {self._process.returncode}"
+        messages = [line.strip() for line in lines if line.strip() and not line.startswith(("hint:", "warning:"))]
+        text = " ".join(messages) or f"it ended with code {self._process.returncode}"
         return "".join(c if c.isprintable() else "?" for c in text.removeprefix("fatal: "))[:500]

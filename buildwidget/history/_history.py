@@ -99,16 +99,16 @@ def read_history(
     for number, root in enumerate(roots):
         for folder, code, message in folders_left_out(root):
             store.warn(number, as_text(folder), code, message)
-    with _Bar(plan.total, progress) as told:
+    with _Bar(plan.total, progress) as on_progress:
         for number, paths in enumerate(plan.paths):
             wanted: Sequence[str] = paths
             if git:
                 wanted = _not_committed(store, number, paths, read_git(store, number))
             if processes == 2 or (processes is None and len(wanted) >= _LONG and (os.cpu_count() or 1) > 1):
-                read_in_two(store, number, wanted, told=told)
+                read_in_two(store, number, wanted, on_progress=on_progress)
             else:
-                read_files(store, number, wanted, told=told)
-    plan.keep()
+                read_files(store, number, wanted, on_progress=on_progress)
+    plan.save_cache()
     return History(store, dtype_backend=dtype_backend, live=live)
 
 
@@ -138,7 +138,7 @@ class _Bar:
         if wanted or (wanted is None and total >= _BAR):
             from tqdm.auto import tqdm
 
-            quiet = False if wanted else None  # None: only where somebody looks
+            quiet = False if wanted else None  # None: tqdm disables it where there is no terminal
             self._bar = tqdm(
                 total=total, desc="reading", unit=" files", delay=0 if wanted else 0.5, leave=False, disable=quiet
             )
@@ -152,7 +152,7 @@ class _Bar:
 
 
 class _Live:
-    """What a running session has read since its history was asked for."""
+    """A queue of what a running session has read since its history was requested."""
 
     def __init__(self, session: BuildSession) -> None:
         if session.root is None:
@@ -165,11 +165,11 @@ class _Live:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What frames carry: the epoch of the log, and the newest number."""
+        """The ``attrs`` of frames: the epoch of the log, and its newest sequence number."""
         return {"epoch": self._session.epoch, "seq": self._session.seq}
 
     def move_to(self, store: Store) -> bool:
-        """Take in what is new; False if nothing is."""
+        """Drain the queue into ``store``; return whether anything changed."""
         self._session.catch_up()
         moved = False
         with self._lock:
@@ -197,14 +197,13 @@ class _Live:
 
 
 class History(Exports):
-    """The history of one build, or of several, as tidy tables, and what it means.
+    """The history of one build, or of several, as tidy tables, with analyses and charts.
 
     Each table is a property that gives a pandas DataFrame; it is made when it is first asked for. ``attrs`` of a frame
     carry ``epoch`` and ``seq``: of a running build those of its log, else ``""`` and the number of checkpoints read.
 
     The analyses are methods: `burnup`, `cumulative_flow`, `velocity`, `throughput`, `cycle_time`, `time_in_status`,
     `aging`, `critical_path`, `slack`, `diff`, `lineage`, `churn`, `regressions`, `flakiness`, `stalls`, `convergence`,
-    `forecast`, `backtest`, `what_if`. Charts are in `plot`.
     `forecast`, `backtest`, `what_if`. Charts are in `plot`.
 
     Attributes
@@ -240,10 +239,10 @@ class History(Exports):
         names = ", ".join(root.session_id for root in self._store.roots[:3])
         more = f" and {len(self._store.roots) - 3} more" if len(self._store.roots) > 3 else ""
         count = int(self._store.alive().sum())
-        return f"History({names}{more}: {count:,} checkpoints, {len(self._store.told_warnings):,} warnings)"
+        return f"History({names}{more}: {count:,} checkpoints, {len(self._store.unique_warnings):,} warnings)"
 
     def _move(self) -> None:
-        """Of a running build: take in what has happened since."""
+        """Update the store from a running session, and drop the tables made before."""
         if self._live is not None and self._live.move_to(self._store):
             self._maker = Maker(self._store)
             self._frames.clear()
@@ -347,7 +346,7 @@ class History(Exports):
         newest = max(int(ts.max(initial=NONE)), int(self._maker.table("transitions")["ts"].data.max(initial=NONE)))
         return pd.NaT if newest == NONE else pd.Timestamp(newest, unit="us", tz="UTC")  # pyright: ignore[reportReturnType]
 
-    # -- what it means: each is a function of the tables, see there ------------------------------------------------
+    # -- analyses: functions of the tables, documented there ------------------------------------------------
 
     burnup = analysis.burnup
     cumulative_flow = analysis.cumulative_flow

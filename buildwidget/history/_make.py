@@ -201,7 +201,7 @@ class Maker:
         root, ts, shape = files.raw("root"), self.times.ts, files.raw("shape")
         shapes = files.texts("shape")
         checkpoint = shapes.index("checkpoint") if "checkpoint" in shapes else -2
-        warned = [of_root for of_root, *_ in store.told_warnings]
+        warned = [of_root for of_root, *_ in store.unique_warnings]
         alive = store.alive()
         rows: list[dict[str, Any]] = []
         for number, (home, state) in enumerate(zip(store.roots, self._states, strict=True)):
@@ -244,7 +244,7 @@ class Maker:
         return {name: of(kind, [row[at] for row in rows]) for at, (name, kind) in enumerate(kinds.items())}
 
     def _make_warnings(self) -> dict[str, Column]:
-        rows = self._store.told_warnings
+        rows = self._store.unique_warnings
         if not rows:
             return empty(tables.TABLES["warnings"])
         names = [root.session_id for root in self._store.roots]

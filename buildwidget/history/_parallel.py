@@ -30,24 +30,26 @@ __all__ = ["read_in_two"]
 PIECE: Final = 1_000
 
 
-def read_in_two(store: Store, root: int, paths: Sequence[str], *, told: Callable[[int], object] | None = None) -> None:
+def read_in_two(
+    store: Store, root: int, paths: Sequence[str], *, on_progress: Callable[[int], object] | None = None
+) -> None:
     """As `read_files`, in this process and another."""
-    store.meet()
+    store.reset_maps()
     todo = deque(paths[at : at + PIECE] for at in range(0, len(paths), PIECE))
     with _Other(store.roots[root], todo) as other:
         while todo or other.busy:
             for answer in other.answers():
                 store.absorb(root, answer)
-                if told is not None:
-                    told(answer["files_read"])
+                if on_progress is not None:
+                    on_progress(answer["files_read"])
             try:
                 piece = todo.popleft()
             except IndexError:
                 other.wait()
                 continue
             read_files(store, root, piece)
-            if told is not None:
-                told(len(piece))
+            if on_progress is not None:
+                on_progress(len(piece))
         for answer in other.answers():
             store.absorb(root, answer)
 
@@ -176,7 +178,7 @@ def main() -> None:
         except EOFError:
             return
         read_files(store, 0, paths)
-        _send(outs, {**store.news(), "files_read": len(paths)})
+        _send(outs, {**store.drain(), "files_read": len(paths)})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from ..formats.values import MAX_ITEMS, MAX_NAME
 
 __all__ = [
     "Head",
-    "OddError",
+    "NeedsFallbackError",
     "TextList",
     "one",
     "read_component",
@@ -33,8 +33,8 @@ _Raws = Annotated[list[Raw], Meta(max_length=MAX_ITEMS)]
 TextList = Annotated[list[_Name], Meta(max_length=MAX_ITEMS)]
 
 
-class OddError(Exception):
-    """Something that only the lenient reader reads."""
+class NeedsFallbackError(Exception):
+    """The fast path does not apply: only the lenient reader, `buildwidget.formats`, can read this."""
 
 
 class _Inner(msgspec.Struct, gc=False):
@@ -147,7 +147,7 @@ def read_component(raw: bytes) -> PlainComponent:
 
     Raises
     ------
-    OddError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError
+    NeedsFallbackError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError
         If it is not as nearly all are.
     """
     item = _component(raw)
@@ -163,7 +163,7 @@ def read_component(raw: bytes) -> PlainComponent:
         or item.completed_at
         or item.completedAt
     ):
-        raise OddError
+        raise NeedsFallbackError
     return item
 
 
@@ -180,7 +180,7 @@ def read_feature(raw: bytes) -> PlainFeature:
         or item.actual_minutes
         or item.actualMinutes
     ):
-        raise OddError
+        raise NeedsFallbackError
     return item
 
 
@@ -213,11 +213,11 @@ def one(snake: Any, camel: Any) -> Any:
 
     Raises
     ------
-    OddError
+    NeedsFallbackError
         If both are.
     """
     if camel is None:
         return snake
     if snake is not None:
-        raise OddError
+        raise NeedsFallbackError
     return camel

@@ -62,8 +62,8 @@ class Plan:
         for folder in folders:
             names, stamps = _cache.stamps_of(root, folder)
             found = list(map(f"{folder}/".__add__, names))
-            told = found if "".join(names).isascii() else list(map(as_text, found))
-            rows = np.fromiter(map(known.rows.get, told, repeat(-1)), dtype=np.int64, count=len(told))
+            texts = found if "".join(names).isascii() else list(map(as_text, found))
+            rows = np.fromiter(map(known.rows.get, texts, repeat(-1)), dtype=np.int64, count=len(texts))
             kept = (rows >= 0) & (known.stamps[rows] == stamps).all(axis=1) if len(known.stamps) else rows >= 0
             paths += [found[at] for at in np.flatnonzero(~kept).tolist()]
             same.append(rows[kept])
@@ -76,8 +76,8 @@ class Plan:
         paths.sort()
         return paths
 
-    def keep(self) -> None:
-        """Keep what was read, if it is worth it."""
+    def save_cache(self) -> None:
+        """Write the cache, unless so few files were read that reading them again is cheaper."""
         if self._cached and (self.total > _FEW or not self._known):
             self.store.derive()
             _cache.save(self.store, 0, since=self._since)

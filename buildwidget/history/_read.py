@@ -30,16 +30,18 @@ def is_plain(root: Root, path: str) -> bool:
     return not root.loose and is_plain_folder(folder) and name != "orchestration_state.json"
 
 
-def read_files(store: Store, root: int, paths: Iterable[str], *, told: Callable[[int], object] | None = None) -> None:
+def read_files(
+    store: Store, root: int, paths: Iterable[str], *, on_progress: Callable[[int], object] | None = None
+) -> None:
     """Read files into a store; what is wrong with one becomes a warning.
 
     Parameters
     ----------
-    told
+    on_progress
         Called now and then with the number of files read since.
     """
     with _uncollected():
-        _read_all(store, root, paths, told)
+        _read_all(store, root, paths, on_progress)
 
 
 @contextlib.contextmanager
@@ -55,7 +57,7 @@ def _uncollected() -> Generator[None]:
         gc.enable()
 
 
-def _read_all(store: Store, root: int, paths: Iterable[str], told: Callable[[int], object] | None) -> None:
+def _read_all(store: Store, root: int, paths: Iterable[str], on_progress: Callable[[int], object] | None) -> None:
     home = store.roots[root]
     prefix = f"{home.path}/"
     pieces = iter(paths)
@@ -68,7 +70,7 @@ def _read_all(store: Store, root: int, paths: Iterable[str], told: Callable[[int
                 try:
                     data, stat = read_quickly(prefix + path)
                 except OSError:
-                    data, stat = None, None  # a link, no permission, gone: below it is told which
+                    data, stat = None, None  # a link, no permission, gone: `_read_carefully` finds out which
                 if data is not None and stat is not None:
                     plain.append((as_text(path), data, stat))
                     places.append(at)
@@ -78,8 +80,8 @@ def _read_all(store: Store, root: int, paths: Iterable[str], told: Callable[[int
         for at in sorted(others):
             _read_carefully(store, root, piece[at])
         store.pack()
-        if told is not None:
-            told(len(piece))
+        if on_progress is not None:
+            on_progress(len(piece))
 
 
 def read_quickly(path: str) -> tuple[bytes | None, Stamp]:

@@ -1,4 +1,4 @@
-"""Everything that was read, in columns: versions of files, and the items in them, each kept once.
+"""All data read, in columns: versions of files, and the items in them, each kept once.
 
 Consecutive checkpoints say nearly the same: of thirty items one or two have changed. So the text of an item is looked
 up before it is parsed, and what is kept for each checkpoint is the numbers of its items. Only what is beyond doubt goes
@@ -46,7 +46,7 @@ from . import tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Pool, micros
 from ._plain import (
     Head,
-    OddError,
+    NeedsFallbackError,
     TextList,
     one,
     read_component,
@@ -121,33 +121,33 @@ class Items:
         self.edges: dict[tuple[str | None, int], int] = {}
         self.good: set[tuple[int, ...]] = set()  # which of them go together: no id twice, no cycle
         self.known = Known()
-        self.odd: set[int] = set()  # numbers of items that only `formats` can read
+        self.needs_fallback: set[int] = set()  # numbers of items that only `formats` can read
         self.latest: list[int] = []  # per item: the latest time in it
-        self.strange: dict[int, str] = {}  # items with a status word that nobody knows
+        self.unknown_words: dict[int, str] = {}  # items with a status word that is not in the vocabulary
         names = list(self.pool.kinds)
         self._times_at = [at for at, kind in enumerate(self.pool.kinds.values()) if kind == "time"]
         self._status_at, self._word_at = names.index("status"), names.index("status_raw")
 
     def add(self, row: tuple[Any, ...], needs: int, own_files: int) -> int:
-        """Keep a new item; returns its number. All that have one must have been read."""
+        """Add a new item; return its number. Every item that has a number must have been read."""
         code = self.known.count
         self.known.count += 1
-        self.keep((*row, needs, own_files))
+        self.append((*row, needs, own_files))
         return code
 
-    def keep(self, row: tuple[Any, ...]) -> None:
-        """Keep an item that has a number already."""
+    def append(self, row: tuple[Any, ...]) -> None:
+        """Add an item that has a number already."""
         if row[self._status_at] == _UNKNOWN and not is_known(row[self._word_at]):
-            self.strange[len(self.edge)] = row[self._word_at]
+            self.unknown_words[len(self.edge)] = row[self._word_at]
         self.pool.add(row)
         self.edge.append(self.edges.setdefault((row[0], row[-2]), len(self.edges)))
         self.latest.append(max((row[at] for at in self._times_at), default=NONE))
 
-    def keep_all(self, columns: Sequence[Sequence[Any]], *, as_rows: bool) -> None:
-        """Keep many that have numbers already, given as columns."""
+    def extend(self, columns: Sequence[Sequence[Any]], *, as_rows: bool) -> None:
+        """Add many items that have numbers already, given as columns."""
         if _UNKNOWN in columns[self._status_at]:
             first, words = len(self.edge), columns[self._word_at]
-            self.strange.update({first + at: word for at, word in enumerate(words) if not is_known(word)})
+            self.unknown_words.update({first + at: word for at, word in enumerate(words) if not is_known(word)})
         if as_rows or len(columns[0]) < _PACK // 10:
             for row in zip(*columns, strict=True):
                 self.pool.add(row)
@@ -192,7 +192,7 @@ class Store:
     roots
         The projects.
     sends
-        Whether it sends what it has to another process (`news`), and keeps no tables.
+        Whether it sends what it has to another process (`drain`), and keeps no tables.
     """
 
     def __init__(self, roots: Iterable[Root], *, sends: bool = False) -> None:
@@ -228,7 +228,7 @@ class Store:
         self._dropped: set[int] = set()
         self._stamps: dict[tuple[int, str], Stamp] | None = None
         self.gone: set[tuple[int, str]] = set()  # files that are no longer on disk: past, but not present
-        self._told = {"lists": 1}  # see `news`
+        self._sent = {"lists": 1}  # see `drain`
         self._sends = sends
         self._maps: dict[str, array[int]] = {}  # numbers in the other store → here, see `absorb`
         self._derived = 0  # so many files have what follows from their items
@@ -306,7 +306,7 @@ class Store:
     # -- one file more --------------------------------------------------------------------------------------------
 
     def add(self, root: int, path: str, data: bytes, stat: Stamp, *, plain: bool) -> bool:
-        """Take in a version of a file; a file that cannot be read becomes a warning, and False is returned.
+        """Add a version of a file; a file that cannot be read becomes a warning, and False is returned.
 
         Parameters
         ----------
@@ -333,7 +333,7 @@ class Store:
         return True
 
     def pack(self) -> None:
-        """Save memory, if there is much to save."""
+        """Put new rows into arrays where there are more than `_PACK` of them, to save memory."""
         if not self._sends:
             for items in self.items.values():
                 if items.pool.unpacked > _PACK:
@@ -344,11 +344,11 @@ class Store:
         self.warnings.append((root, path, code, message))
 
     def add_plain(self, root: int, path: str, data: bytes, stat: Stamp) -> bool:
-        """Take in a checkpoint that is as nearly all are; False: it is not."""
+        """Add a checkpoint by the fast path; return False if it needs the fallback."""
         return not self.add_many(root, [(path, data, stat)])
 
     def add_many(self, root: int, files: Sequence[tuple[str, bytes, Stamp]]) -> list[int]:
-        """Take in checkpoints that are as nearly all are; returns the places of those that are not."""
+        """Add checkpoints by the fast path; return the places of those that need the fallback."""
         components, features = self.items["component"], self.items["feature"]
         heads: list[tuple[int, Head, list[int], list[int]]] = []
         others: list[int] = []
@@ -395,7 +395,7 @@ class Store:
                     *(done, made, 1),
                 )
             )
-            if components.strange or features.strange or not is_known(head.status):
+            if components.unknown_words or features.unknown_words or not is_known(head.status):
                 self._warn_of_words(root, path, mine, theirs, head.status)
             components.codes.extend(mine)
             components.counts.append(len(mine))
@@ -422,17 +422,17 @@ class Store:
         """Warn of the status words in a file that nobody knows."""
         words: dict[str, None] = {}
         for kind, codes in (("component", mine), ("feature", theirs)):
-            strange = self.items[kind].strange
-            words |= dict.fromkeys(strange[code] for code in codes if code in strange)
+            unknown_words = self.items[kind].unknown_words
+            words |= dict.fromkeys(unknown_words[code] for code in codes if code in unknown_words)
         if own is not None and own.strip().lower() not in _LIFE and not is_known(own):
             words[own] = None
         for word in itertools.islice(words, MAX_WARNINGS):
             self._warn_of(root, path, unknown_word(word))
 
     @property
-    def told_warnings(self) -> list[tuple[int, str, str, str]]:
+    def unique_warnings(self) -> list[tuple[int, str, str, str]]:
         """The warnings by project, file and code; an unknown word once for each project, at the first file with it."""
-        told: list[tuple[int, str, str, str]] = []
+        unique: list[tuple[int, str, str, str]] = []
         words: set[tuple[int, str]] = set()
         for warning in sorted(self.warnings, key=lambda row: row[:3]):
             root, _, code, message = warning
@@ -440,12 +440,12 @@ class Store:
                 if (root, message) in words:
                     continue
                 words.add((root, message))
-            told.append(warning)
-        return told
+            unique.append(warning)
+        return unique
 
     def _go_together(self, items: Items, codes: list[int]) -> bool:
-        """Whether a file may hold these: none is odd, no id comes twice, and nothing waits for itself."""
-        if items.odd and not items.odd.isdisjoint(codes):
+        """Whether a file may hold these: none needs the fallback, no id comes twice, and nothing waits for itself."""
+        if items.needs_fallback and not items.needs_fallback.isdisjoint(codes):
             return False
         edges = tuple(map(items.edge.__getitem__, codes))
         if edges in items.good:
@@ -475,18 +475,18 @@ class Store:
 
         Raises
         ------
-        OddError
+        NeedsFallbackError
             If it is none.
         """
         if not text:
             return NONE
         found = self._times.get(text) or self._time(text)
         if found is None:
-            raise OddError
+            raise NeedsFallbackError
         return found[0]
 
     def _read_items(self, items: Items, read: Any, columns_of: Any, row_of: Any) -> None:
-        """Read the items that have a number and were not read: all in one step, or one by one if any is odd."""
+        """Read the items that have a number and were not read: all at once, or one by one if any needs the fallback."""
         raws = items.known.unread
         if not raws:
             return
@@ -494,18 +494,18 @@ class Store:
         if found is not None:
             try:
                 columns = columns_of(found)
-            except OddError:
+            except NeedsFallbackError:
                 found = None
             else:
-                items.keep_all(columns, as_rows=self._sends)
+                items.extend(columns, as_rows=self._sends)
         if found is None:
             for raw in raws:
                 try:
                     row = row_of(raw)
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OddError):
-                    items.odd.add(len(items.edge))
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, NeedsFallbackError):
+                    items.needs_fallback.add(len(items.edge))
                     row = _nothing(items.pool.kinds)
-                items.keep(row)
+                items.append(row)
         raws.clear()
 
     def _component_columns(self, found: list[PlainComponent]) -> list[list[Any]]:
@@ -535,16 +535,16 @@ class Store:
         statuses = list(map(self._status, words))
         tasks = [item.tasks or () for item in found]
         done = [0] * len(found)
-        far = [item.progress for item in found]
+        percents_stated = [item.progress for item in found]
         for at, checklist in enumerate(tasks):
             if checklist:
                 if len({task.id for task in checklist}) < len(checklist):
-                    raise OddError
+                    raise NeedsFallbackError
                 for task in checklist:
                     self._micros(task.timestamp)
                 done[at] = sum(task.completed for task in checklist)
-                if far[at] is None:
-                    far[at] = 100.0 * done[at] / len(checklist)
+                if percents_stated[at] is None:
+                    percents_stated[at] = 100.0 * done[at] / len(checklist)
         return [
             [item.id for item in found],
             [item.name or None for item in found],
@@ -552,7 +552,7 @@ class Store:
             [item.component for item in found],
             statuses,
             words,
-            _percents(statuses, far),
+            _percents(statuses, percents_stated),
             [item.priority for item in found],
             list(map(len, tasks)),
             done,
@@ -642,7 +642,7 @@ class Store:
         return codes
 
     def add_record(self, root: int, record: Record, stat: Stamp) -> None:
-        """Take in a version of a file that `formats` has read."""
+        """Add a version of a file that `formats` has read."""
         at = record.checkpoint
         if record.shape is not Shape.CHECKPOINT:
             record = self._renewed(root, record)
@@ -694,12 +694,12 @@ class Store:
 
     # -- from and to another process ------------------------------------------------------------------------------
 
-    def news(self) -> dict[str, Any]:
-        """What was taken in since the last time, for `absorb`. Only for a store that nobody asks for tables."""
-        told = self._told
+    def drain(self) -> dict[str, Any]:
+        """Return and remove what was added since the last call, for `absorb`. Only for a store with ``sends``."""
+        sent = self._sent
         answer = {
             "files": self.files.drain(),
-            "lists": self.lists[told["lists"] :],
+            "lists": self.lists[sent["lists"] :],
             "warnings": self.warnings[:],
             "records": list(self.records.items()),
             "items": {
@@ -707,19 +707,19 @@ class Store:
                 for kind, items in self.items.items()
             },
         }
-        told["lists"] = len(self.lists)
+        sent["lists"] = len(self.lists)
         self.warnings.clear()
         self.records.clear()
         for items in self.items.values():
             items.codes, items.counts = array("i"), array("i")
         return answer
 
-    def meet(self) -> None:
-        """Another store is about to send: its numbers mean nothing yet."""
+    def reset_maps(self) -> None:
+        """Forget how the numbers of the last other store map to those here: a new one is about to send."""
         self._maps.clear()
 
     def absorb(self, root: int, answer: Mapping[str, Any]) -> None:
-        """Take in what another store has read of one root, in all its answers so far."""
+        """Add what another store has read of one root: one answer of its `drain`."""
         maps = self._maps
         lists = maps.setdefault("lists", array("i", [0]))
         lists.extend(map(self.list_of, answer["lists"]))
@@ -746,7 +746,7 @@ class Store:
     # -- what follows from the items ------------------------------------------------------------------------------
 
     def derive(self) -> None:
-        """Work out percentage, status and times of the files that `add_plain` took, as `formats` does for a file."""
+        """Work out percentage, status and times of the files that `add_plain` added, as `formats` does for a file."""
         files = self.files
         plain = files.raw("plain")
         first, self._derived = self._derived, len(plain)
@@ -786,8 +786,8 @@ class Store:
             )
             statuses.append(_BUILD_STATUS[status])
             rules.append(rule)
-            told = percentage_said(-1.0, held, (status, rule))
-            said.append(math.nan if told is None else told)
+            stated = percentage_said(-1.0, held, (status, rule))
+            said.append(math.nan if stated is None else stated)
         status = np.array(statuses, dtype=np.int8)[places]
         files.fill("build_status", rows, status)
         files.fill_texts("status_source", rows, rules, places)
@@ -855,7 +855,7 @@ _TRUTH: Final = {None: -1, False: 0, True: 1}
 
 
 def _nothing(kinds: Mapping[str, str]) -> tuple[Any, ...]:
-    """A row that is in no table: that of an odd item, which has a number."""
+    """Return the placeholder row of an item that needs the fallback: it has a number, and is in no table."""
     none: dict[str, Any] = {"text": None, "status": -1, "float": math.nan, "bool": -1, "count": 0}
     return tuple(none.get(kind, NONE) for kind in kinds.values())
 
@@ -863,8 +863,8 @@ def _nothing(kinds: Mapping[str, str]) -> tuple[Any, ...]:
 def _percents(statuses: list[int], progress: list[float | None]) -> list[float]:
     """The percentages of items, by `progress.item_percentage`."""
     return [
-        100.0 if status == _COMPLETED else rounded(far) if far else 0.0
-        for status, far in zip(statuses, progress, strict=True)
+        100.0 if status == _COMPLETED else rounded(percents_stated) if percents_stated else 0.0
+        for status, percents_stated in zip(statuses, progress, strict=True)
     ]
 
 

@@ -231,24 +231,24 @@ def _compare(
     now, then = codes[at], codes[at - 1]
     was = np.where(follows[at], status[then], -1).astype(np.int64)
     is_now = status[now].astype(np.int64)
-    far = _progress(store, kind, now) if progress is None else progress[now]
+    percent = _progress(store, kind, now) if progress is None else progress[now]
     before = _progress(store, kind, then) if progress is None else progress[then]
-    real = (was != is_now) | (far != before)
-    at, now, was, is_now, far, before = at[real], now[real], was[real], is_now[real], far[real], before[real]
+    real = (was != is_now) | (percent != before)
+    at, now, was, is_now, percent, before = at[real], now[real], was[real], is_now[real], percent[real], before[real]
     ts = looks.ts[look[at]]
     since = np.where(same[at], looks.ts[look[at - 1]], _BEFORE)
     why = looks.source[look[at]]
-    when, told = ts.copy(), why == _CHECKPOINT
+    when, from_checkpoint = ts.copy(), why == _CHECKPOINT
     for names, chosen in ((_STARTS, is_now == _RUNNING), (_ENDS, _OVER[is_now])):
         if kind in names:
             own = pool.raw(names[kind])[now]
-            use = chosen & told & (was != is_now) & (own > since) & (own <= ts)
+            use = chosen & from_checkpoint & (was != is_now) & (own > since) & (own <= ts)
             when[use] = own[use]
             why = np.where(use, _TIMES, why)
-    changes = [_made(looks, kind, item[rows][at], look[at], when, was, is_now, far, why, 1)]
+    changes = [_made(looks, kind, item[rows][at], look[at], when, was, is_now, percent, why, 1)]
     if kind in _STARTS:  # it began and ended between two looks
         own = pool.raw(_STARTS[kind])[now]
-        jump = _OVER[is_now] & (was != _RUNNING) & (was != is_now) & told & (own > since) & (own <= when)
+        jump = _OVER[is_now] & (was != _RUNNING) & (was != is_now) & from_checkpoint & (own > since) & (own <= when)
         if jump.any():
             begun = np.flatnonzero(jump)
             changes[0].before = np.where(jump, _RUNNING, was)
@@ -274,7 +274,7 @@ def _compare(
     gone = np.flatnonzero(last & ~newest[look])
     if len(gone):
         left = codes[gone]
-        far = _progress(store, kind, left) if progress is None else progress[left]
+        percent = _progress(store, kind, left) if progress is None else progress[left]
         after = look[gone] + 1
         changes.append(
             _made(
@@ -285,7 +285,7 @@ def _compare(
                 looks.ts[after],
                 status[left].astype(np.int64),
                 np.full(len(gone), -1),
-                far,
+                percent,
                 looks.source[after],
                 2,
             )
@@ -374,17 +374,17 @@ def _to_the_present(store: Store, changes: _Changes | None, states: list[State],
         ):
             for item in items:
                 key = (root, KINDS.index(kind), ids.place(getattr(item, field)))
-                far: float = phase_progress(item) if isinstance(item, Phase) else item.progress
-                present[key] = (STATUSES.index(item.status), far)
+                percent: float = phase_progress(item) if isinstance(item, Phase) else item.progress
+                present[key] = (STATUSES.index(item.status), percent)
         found += [
-            (*key, moment, status, -1, far)
-            for key, (status, far) in last.items()
+            (*key, moment, status, -1, percent)
+            for key, (status, percent) in last.items()
             if key[0] == root and key not in present and status >= 0
         ]
-        for key, (status, far) in present.items():
+        for key, (status, percent) in present.items():
             known = last.get(key, (-1, -1.0))
-            if known != (status, far):
-                found.append((*key, moment, known[0], status, far))
+            if known != (status, percent):
+                found.append((*key, moment, known[0], status, percent))
     table = list(zip(*found, strict=True)) if found else [()] * 7
     root, kind, item, ts, before, after = (np.array(column, dtype=np.int64) for column in table[:6])
     count = len(found)

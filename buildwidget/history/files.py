@@ -34,8 +34,8 @@ def two_files(a: Path, b: Path) -> tuple[Given, str]:
         before = len(store.files)
         read_files(store, number, [file.name])
         if len(store.files) == before:
-            told = [message for root, _, _, message in store.told_warnings if root == number]
-            problem = problem or f"{(a, b)[number]}: {told[-1] if told else 'it cannot be read'}"
+            messages = [message for root, _, _, message in store.unique_warnings if root == number]
+            problem = problem or f"{(a, b)[number]}: {messages[-1] if messages else 'it cannot be read'}"
     history = History(store)
     frames = {"sessions": history.frame("sessions").head(1).assign(session_id="files")}
     for name in ("checkpoints", "components", "features", "tasks", "phases"):

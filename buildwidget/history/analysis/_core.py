@@ -155,9 +155,9 @@ def statuses_in(series: Any) -> NDArray[Any]:
     """A column of statuses as places in `STATUSES`; `ABSENT`: none."""
     codes, texts = codes_in(series)
     used: list[int] = np.unique(codes[codes >= 0]).tolist()
-    if odd := [texts[code] for code in used if texts[code] not in STATUSES]:
+    if invalid := [texts[code] for code in used if texts[code] not in STATUSES]:
         raise ValueError(
-            f"column {series.name!r} holds {odd[0]!r}, which is no status; there are {', '.join(STATUSES)}"
+            f"column {series.name!r} holds {invalid[0]!r}, which is no status; expected one of {', '.join(STATUSES)}"
         )
     return np.array([*(STATUSES.index(text) if text in STATUSES else -1 for text in texts), -1])[codes]
 

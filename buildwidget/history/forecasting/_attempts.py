@@ -132,10 +132,10 @@ class Changes:
 class Attempts:
     """The attempts at items that the changes show. Durations in seconds, times in microseconds."""
 
-    took: Array  # durations of those that ended in a completion or a failure; where nobody saw the start, a guess ...
-    took_least: Array  # ... and its bounds
-    took_most: Array
-    took_item: Array
+    duration: Array  # durations of those that ended in a completion or a failure; a guess where no start was seen ...
+    duration_least: Array  # ... and its bounds
+    duration_most: Array
+    duration_item: Array
     over: Array  # of those that were under way when first looked at and have ended: they took longer than this
     over_item: Array
     guessed_from: Array  # when those began, in microseconds, of which only the end was seen ...
@@ -181,12 +181,12 @@ class Attempts:
         guessed_from = (guessed_to + changes.looked[look]) // 2
         open_ended = seen & (since == UNSEEN)
         within = seen & ~open_ended
-        took, took_item = (later - guess)[within] / SECOND, item[within]
+        duration, duration_item = (later - guess)[within] / SECOND, item[within]
         least, most = (later - ts)[within] / SECOND, (later[within] - since[within]) / SECOND
-        if len(guessed_to) <= len(took):  # of a few that says something
+        if len(guessed_to) <= len(duration):  # of a few that says something
             half = (guessed_to - guessed_from) / SECOND
-            took, least, most = (np.concatenate([one, half]) for one in (took, least, most))
-            took_item = np.concatenate([took_item, item[jumped]])
+            duration, least, most = (np.concatenate([one, half]) for one in (duration, least, most))
+            duration_item = np.concatenate([duration_item, item[jumped]])
         again = completed & followed & np.isin(then, (RUNNING, WAITING, FAILED))
 
         age, since_done = np.full(count, np.nan), np.full(count, np.nan)
@@ -197,10 +197,10 @@ class Attempts:
         np.minimum.at(first_begun, item[running], guess[running])
         np.minimum.at(first_done, item[done], ts[done])
         return cls(
-            took=took,
-            took_least=least,
-            took_most=most,
-            took_item=took_item,
+            duration=duration,
+            duration_least=least,
+            duration_most=most,
+            duration_item=duration_item,
             over=(later - ts)[open_ended] / SECOND,
             over_item=item[open_ended],
             guessed_from=guessed_from,

@@ -41,7 +41,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Durations", "posterior", "told_of"]
+__all__ = ["Durations", "centred_logs", "posterior"]
 
 Array = NDArray[Any]
 _np: Any = np  # some of whose functions have types that say less
@@ -99,8 +99,8 @@ class Durations:
         weights = np.take_along_axis(self.weights[:, 1:], order, axis=1)
         sums = np.concatenate([np.zeros((runs, 1)), np.cumsum(weights, axis=1)], axis=1)
         # One search for all runs: each has a range of its own.
-        far = 1.0 + float(max(atoms.max(), least.max()) - min(atoms.min(), least.min()))
-        begin = np.searchsorted((atoms + far * row).ravel(), (least + far * row).ravel(), side="right")
+        offset = 1.0 + float(max(atoms.max(), least.max()) - min(atoms.min(), least.min()))
+        begin = np.searchsorted((atoms + offset * row).ravel(), (least + offset * row).ravel(), side="right")
         begin = begin.reshape(least.shape) - row * width
         below = np.take_along_axis(sums, begin, axis=1)
         above = sums[:, -1:] - below
@@ -130,8 +130,8 @@ class Durations:
         return np.maximum(np.minimum(found, self.limit), least)
 
 
-def told_of(estimate: Array) -> Array:
-    """What the estimates tell: their logarithms less their mean; 0 where there is none (NaN)."""
+def centred_logs(estimate: Array) -> Array:
+    """The logarithms of estimates less their mean; 0 where there is no estimate (NaN)."""
     known = np.isfinite(estimate)
     if not known.any():
         return np.zeros(len(estimate))
@@ -140,10 +140,10 @@ def told_of(estimate: Array) -> Array:
 
 
 def posterior(
-    took: Array,
-    told: Array,
+    seconds: Array,
+    estimates: Array,
     ages: Array,
-    ages_told: Array,
+    ages_estimates: Array,
     rng: np.random.Generator,
     runs: int,
     *,
@@ -154,11 +154,11 @@ def posterior(
 
     Parameters
     ----------
-    took, told
-        Durations seen, in seconds, at least one of them above 0; and what the estimates of those items tell.
+    seconds, estimates
+        Durations seen, in seconds, at least one above 0; and the `centred_logs` of those items' estimates.
     least, most
         The bounds of each of them, where nobody saw the start: each run has one of its own between them.
-    ages, ages_told
+    ages, ages_estimates
         The same for the items in progress: their ages, in seconds.
 
     Returns
@@ -167,13 +167,13 @@ def posterior(
     numpy.ndarray
         Of shape (runs, ages): the log durations of the items in progress.
     """
-    shortest, longest = (took if one is None else one for one in (least, most))
-    floor = SHORTEST * float(took.mean())
-    order = np.argsort(took, kind="stable")
-    each = max(len(took) / _ATOMS, 1.0)  # how many durations an atom stands for
+    shortest, longest = (seconds if one is None else one for one in (least, most))
+    floor = SHORTEST * float(seconds.mean())
+    order = np.argsort(seconds, kind="stable")
+    each = max(len(seconds) / _ATOMS, 1.0)  # how many durations an atom stands for
     if each > 1.0:
         order = order[((np.arange(_ATOMS) + 0.5) * each).astype(np.int64)]
-    x = told[order]
+    x = estimates[order]
     low, high = shortest[order], longest[order]
     y = low if (low == high).all() else low + (high - low) * rng.random((runs, len(order)))
     y = np.log(np.maximum(y, floor))
@@ -183,7 +183,7 @@ def posterior(
     if len(ages) > _CENSORED:
         learnt = np.sort(np.argsort(ages, kind="stable")[np.linspace(0, len(ages) - 1, _CENSORED).astype(np.int64)])
     seen, count = len(x), len(learnt)
-    x = np.concatenate([x, ages_told[learnt]])
+    x = np.concatenate([x, ages_estimates[learnt]])
     stands_for = np.concatenate([np.full(seen, each), np.full(count, max(len(ages) / _CENSORED, 1.0))])
     logs = np.empty((runs, seen + count))
     logs[:, :seen] = y
@@ -200,7 +200,7 @@ def posterior(
     rest = np.setdiff1d(_np.arange(len(ages)), learnt)
     for first in range(0, len(rest), _AT_ONCE):
         some = rest[first : first + _AT_ONCE]
-        shift = made.slope[:, None] * ages_told[some]
+        shift = made.slope[:, None] * ages_estimates[some]
         going[:, some] = made.draw_many_beyond(rng, beyond[some] - shift) + shift
     return made, going
 
@@ -240,6 +240,6 @@ def _cdf(z: Array) -> Array:
 
 def _beyond(low: Array, chance: Array) -> Array:
     """A normal number beyond a limit: the quantile ``chance`` of what is left there."""
-    far = low > 6  # the tail there is that of an exponential distribution
+    in_tail = low > 6  # the tail there is that of an exponential distribution
     tail = low - np.log1p(-chance) / np.maximum(low, 1.0)
-    return np.where(far, tail, -np.interp(_cdf(-low) * (1.0 - chance), _CDF, _Z))
+    return np.where(in_tail, tail, -np.interp(_cdf(-low) * (1.0 - chance), _CDF, _Z))

@@ -221,17 +221,17 @@ def what_if(
     source = source_of(t, session_id, kind, micros)
     known = source.at(micros) if source is not None and micros is not None else None
     reason = too_little(known, source.kind) if known is not None and source is not None else "there are no items yet"
-    speed, speed_of, told = _speedup(speedup, known)
+    speed, speed_of, speed_label = _speedup(speedup, known)
     usual = max(math.ceil(known.workers - 0.05), 1) if known is not None else 0
     scenarios: list[tuple[str, int | None, float | None, dict[str, Any]]] = [("as so far", None, 1.0, {})]
     faster: dict[str, Any] = {} if speedup is None else {"speed": speed, "speed_of": speed_of}
     factor = None if speed_of else speed
     if numbers:
         for number in numbers:
-            label = f"{number} worker{'s' if number != 1 else ''}" + (f", {told}" if told else "")
+            label = f"{number} worker{'s' if number != 1 else ''}" + (f", {speed_label}" if speed_label else "")
             scenarios.append((label, number, factor, {"workers": number, **faster}))
     elif speedup is not None:
-        scenarios.append((told, None, factor, faster))
+        scenarios.append((speed_label, None, factor, faster))
     rows: list[list[Any]] = []
     for _, _, _, changes in scenarios:
         if reason or known is None:

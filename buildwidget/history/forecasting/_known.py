@@ -54,10 +54,10 @@ class Known:
     pending_age: dict[int, float]  # ... and how long they have been
     failed_build: bool  # the whole build has failed, and nothing has happened since
     looked: int  # the newest time at which anything was seen to change, in microseconds since 1970
-    took: Array  # durations of attempts
-    took_least: Array  # their bounds, where nobody saw the start
-    took_most: Array
-    took_item: Array  # whose
+    duration: Array  # durations of attempts
+    duration_least: Array  # their bounds, where nobody saw the start
+    duration_most: Array
+    duration_item: Array  # whose
     over: Array  # attempts that were under way when the first checkpoint was written: they took longer than this
     over_item: Array
     unseen: int  # completions of which nobody saw when they began
@@ -104,8 +104,8 @@ class Source:
             pd.Categorical(frame["to_status"].astype("object"), categories=STATUSES).codes, dtype=np.int64
         )
         shown = ts[np.asarray((frame["source"] == "checkpoint").fillna(value=False), dtype=bool)]
-        far = frame["progress"].to_numpy(dtype="float64", na_value=np.nan)
-        told = np.asarray(frame["source"].isin(["times", "rollback"]).fillna(value=False), dtype=bool)
+        progress = frame["progress"].to_numpy(dtype="float64", na_value=np.nan)
+        inferred = np.asarray(frame["source"].isin(["times", "rollback"]).fillna(value=False), dtype=bool)
         items: Any = t.items
         items = items.loc[_here(items, session_id, kind)]
         ids = [str(one) for one in items["item_id"]]
@@ -120,7 +120,7 @@ class Source:
                 np.asarray(codes),
                 ts,
                 status,
-                under_way=(far > 0) & ~told,
+                under_way=(progress > 0) & ~inferred,
                 looked=_looks(t.checkpoints, session_id, kind),
             ),
             first_look=int(shown[0]) if len(shown) else _NAT,
@@ -172,10 +172,10 @@ class Source:
             pending_age=gates.pending_age,
             failed_build=now >= self.failed,
             looked=looked,
-            took=attempts.took,
-            took_least=attempts.took_least,
-            took_most=attempts.took_most,
-            took_item=attempts.took_item,
+            duration=attempts.duration,
+            duration_least=attempts.duration_least,
+            duration_most=attempts.duration_most,
+            duration_item=attempts.duration_item,
             over=attempts.over,
             over_item=attempts.over_item,
             unseen=attempts.unseen,
@@ -297,7 +297,7 @@ def source_of(t: Any, session_id: str | None, kind: str | None, now: int | None)
         changes = source.changes if now is None else source.changes.until(now)
         if not len(changes.ts):
             continue
-        seen = len(Attempts.of(changes, now=int(changes.ts[-1])).took) >= ENOUGH
+        seen = len(Attempts.of(changes, now=int(changes.ts[-1])).duration) >= ENOUGH
         left = bool(np.isin(meaning_of(changes.last_status()), (DONE, GONE), invert=True).any())
         if (left + seen, left) > best:
             best, chosen = (left + seen, left), source
@@ -420,4 +420,4 @@ def _parallelism(
         return float(busy[span > 0].max(initial=1)), 0.0, share
     mean = float((busy * weight).sum() / weight.sum())
     spread = float(np.sqrt((weight * (busy - mean) ** 2).sum() / weight.sum()))
-    return mean, spread / np.sqrt(max(len(attempts.took), 1)), share
+    return mean, spread / np.sqrt(max(len(attempts.duration), 1)), share

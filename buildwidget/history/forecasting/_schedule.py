@@ -47,13 +47,13 @@ def finish_times(work: Work, *, at_once: int = 250) -> Array:
     starts: Array = _np.searchsorted(work.before[order], _np.arange(count + work.going.shape[1] + 1))
     waits = np.bincount(work.after, minlength=count)[:count]
     parts = [
-        _some(work, slice(first, min(first + at_once, runs)), targets, lag_of, starts, waits)
+        _finish_chunk(work, slice(first, min(first + at_once, runs)), targets, lag_of, starts, waits)
         for first in range(0, runs, at_once)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _some(work: Work, chosen: slice, targets: Array, lag_of: Array, starts: Array, waits: Array) -> Array:
+def _finish_chunk(work: Work, chosen: slice, targets: Array, lag_of: Array, starts: Array, waits: Array) -> Array:
     takes = np.concatenate([work.takes[chosen], work.extra_takes[chosen]], axis=1)
     going, workers = work.going[chosen], work.workers[chosen].astype(np.int64)
     parent, lag = work.extra_of[chosen], work.extra_lag[chosen]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._attempts import SECOND, STATUSES
-from ._durations import Durations, posterior, told_of
+from ._durations import Durations, centred_logs, posterior
 from ._known import ENOUGH, Known
 from ._schedule import Work, finish_times
 
@@ -38,8 +38,8 @@ def too_little(known: Known, kind: str) -> str:
         return f"nothing is left: all {int(known.present.sum())} {what} are done"
     if reason := _stuck(known, what):
         return reason
-    seen = len(known.took)
-    if seen >= ENOUGH and known.took.max() > 0:
+    seen = len(known.duration)
+    if seen >= ENOUGH and known.duration.max() > 0:
         return ""
     if known.unseen >= ENOUGH:
         return (
@@ -80,19 +80,19 @@ def seconds_left(
     speeds = np.full(len(known.ids), float(speed))
     for item, factor in (speed_of or {}).items():
         speeds[item] = factor
-    told = told_of(known.estimate)
+    logs = centred_logs(known.estimate)
     aged = np.flatnonzero(known.open & np.isfinite(known.age))
     durations, lasts = posterior(
-        known.took,
-        told[known.took_item],
+        known.duration,
+        logs[known.duration_item],
         np.concatenate([known.age[aged], known.over]),
-        told[np.concatenate([aged, known.over_item])],
+        logs[np.concatenate([aged, known.over_item])],
         of_durations,
         runs,
-        least=known.took_least,
-        most=known.took_most,
+        least=known.duration_least,
+        most=known.duration_most,
     )
-    estimates = _Estimates(told, np.isfinite(known.estimate), durations.slope)
+    estimates = _Estimates(logs, np.isfinite(known.estimate), durations.slope)
 
     begun = _begun_since(known)
     begin = np.flatnonzero(known.open & ~known.running & ~begun)
@@ -197,20 +197,20 @@ def _within(run: Array, runs: int) -> Array:
 class _Estimates:
     """By how much estimates move the logarithms of durations."""
 
-    told: Array  # per item
+    logs: Array  # per item
     given: Array  # per item, bool
     slope: Array  # per run
 
     def move(self, run: Array, item: Array, rng: np.random.Generator) -> Array:
         """Of these items in these runs, broadcast; of an item without an estimate by what that of some other would."""
         other = self.of_any(run + 0 * item, rng)
-        return np.where(self.given[item], self.told[item] * self.slope[run], other)
+        return np.where(self.given[item], self.logs[item] * self.slope[run], other)
 
     def of_any(self, run: Array, rng: np.random.Generator) -> Array:
         """Of some item in each of these runs."""
         if not self.given.any():
             return np.zeros(run.shape)
-        return rng.choice(self.told[self.given], run.shape) * self.slope[run]
+        return rng.choice(self.logs[self.given], run.shape) * self.slope[run]
 
 
 def _reopen(
@@ -224,7 +224,7 @@ def _reopen(
     """
     runs = len(estimates.slope)
     share = rng.beta(_PRIOR[0] + known.reopened, _PRIOR[1] + known.completions - known.reopened, runs)[:, None]
-    mean = (known.reopened_after + float(known.took.mean())) / rng.gamma(known.reopened + 1.0, size=(runs, 1))
+    mean = (known.reopened_after + float(known.duration.mean())) / rng.gamma(known.reopened + 1.0, size=(runs, 1))
     done = np.flatnonzero(known.done & (known.since_done < 20.0 * np.median(mean)))
     done = done[np.argsort(known.since_done[done], kind="stable")[:_RECENT]]
     late = np.exp(-known.since_done[done] / mean)

@@ -226,7 +226,7 @@ def _timeline(view: Timeline, pen: _Pen) -> None:
         frame["row"][unseen] - spread,
         frame["row"][unseen] + spread,
         linewidth=2,
-        color=[colour for colour, odd in zip(colours, unseen, strict=True) if odd],
+        color=[colour for colour, is_unseen in zip(colours, unseen, strict=True) if is_unseen],
     )
     path = frame["critical"].to_numpy()
     axes.barh(

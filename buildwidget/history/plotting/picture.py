@@ -45,9 +45,9 @@ def picture(spec: dict[str, Any]) -> tuple[str | None, str]:
             import vl_convert
     except MissingExtraError as error:  # the live chart needs it not
         return None, str(error)
-    told = cast("dict[str, Any]", _of_a_known_ground(spec))
-    told["background"] = _ground(told)
-    text = json.dumps(told)
+    themed = cast("dict[str, Any]", _of_a_known_ground(spec))
+    themed["background"] = _ground(themed)
+    text = json.dumps(themed)
     if len(text) > MOST_SPEC:
         return None, f"its data, {len(text):,} bytes, are too large for a picture"
     try:
