@@ -538,7 +538,7 @@ def test_many_items_in_progress() -> None:
     assert made.finish_median < made.now + 10 * (made.now - build.start)
     rng = np.random.default_rng(0)
     ages = np.full(60, 109 * 60.0)
-    duration = known(tables, made.now).durationtion
+    duration = known(tables, made.now).duration
     _, logs = posterior(duration, np.zeros(100), ages, np.zeros(60), rng, 2000)
     lasts = np.median(np.exp(logs), axis=0)
     assert (np.exp(logs) > ages - 1e-6).all()
@@ -642,7 +642,7 @@ def test_dependencies_are_respected(build: SimulatedBuild) -> None:
     hours = [(one.finish_median - one.now) / pd.Timedelta(hours=1) for one in (free, chained)]
     assert hours[1] > 0.7 * build.workers * hours[0]
     # No run is shorter than so many of the shortest seen. (A run may have a few that are shorter: hence the half.)
-    shortest = known(tables, tables.present_ts).durationtion.min()
+    shortest = known(tables, tables.present_ts).duration.min()
     first = chained.samples.min() - chained.now.tz_localize(None).to_datetime64()
     assert first > np.timedelta64(round(0.5 * shortest * len(left)), "s")
 
@@ -849,8 +849,8 @@ def test_a_recorded_duration_beats_an_observed_one(tmp_path: Path) -> None:
     h = read_history(tmp_path / "p")
     seen = known(h, h.present_ts)
     said = h.items.query("kind == 'feature'").set_index("item_id")["actual"].dt.total_seconds()
-    assert len(seen.durationtion) == 40
-    for item, duration in zip(seen.duration_item.tolist(), seen.durationtion.tolist(), strict=True):
+    assert len(seen.duration) == 40
+    for item, duration in zip(seen.duration_item.tolist(), seen.duration.tolist(), strict=True):
         assert duration == pytest.approx(said[seen.ids[item]], rel=0.01)
     assert 2.5 < seen.workers < 3.1
 

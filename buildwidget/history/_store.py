@@ -863,8 +863,8 @@ def _nothing(kinds: Mapping[str, str]) -> tuple[Any, ...]:
 def _percents(statuses: list[int], progress: list[float | None]) -> list[float]:
     """The percentages of items, by `progress.item_percentage`."""
     return [
-        100.0 if status == _COMPLETED else rounded(percents_stated) if percents_stated else 0.0
-        for status, percents_stated in zip(statuses, progress, strict=True)
+        100.0 if status == _COMPLETED else rounded(percent) if percent else 0.0
+        for status, percent in zip(statuses, progress, strict=True)
     ]
 
 
