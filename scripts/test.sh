@@ -25,9 +25,14 @@ say 'Notebooks'
     failed="$failed notebooks"
 
 say 'Python'
-# Last, so that its closing line ends the output.
-# shellcheck disable=SC2086 # PYTEST_ARGS is a list of words
-"$python" -m pytest ${PYTEST_ARGS:-} </dev/null || failed="$failed python"
+if [ -n "${PYTEST_ARGS:-}" ]; then
+    # shellcheck disable=SC2086 # a list of words
+    "$python" -m pytest $PYTEST_ARGS </dev/null || failed="$failed python"
+else
+    # Two at a time, then those that need the machine for themselves. Last, so that a closing line ends the output.
+    "$python" -m pytest -q -n 2 --dist loadfile -m 'not alone' </dev/null || failed="$failed python"
+    "$python" -m pytest -m alone </dev/null || failed="$failed python-alone"
+fi
 
 if [ -n "$failed" ]; then
     say "FAILED:$failed"

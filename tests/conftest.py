@@ -15,6 +15,8 @@ settings.register_profile("buildwidget", deadline=None)
 settings.load_profile("buildwidget")
 
 LAB = Path(__file__).resolve().parent / "lab"
+#: Folders and modules whose tests need the machine for themselves: a browser, limits of the user, memory, rates.
+ALONE = {"lab", "page", "test_kernel", "test_server_pressure", "test_watcher_shared", "test_watcher_torture"}
 
 if node := shutil.which("node"):
     # Playwright brings a Node.js of its own, which needs a library that a bare Debian does not have.
@@ -26,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if LAB in item.path.parents:
             item.add_marker(pytest.mark.lab)
+        if item.path.parent.name in ALONE or item.path.stem in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.hookimpl(optionalhook=True)
