@@ -1,5 +1,5 @@
 # Entry points for development. Every target can be run at any time; steps that are up to date are skipped.
-# PYTHON=…, CHROMIUM=… and NGINX=… choose the Python, the browser and the nginx.
+# PYTHON=…, CHROMIUM=… and NGINX_PROGRAM=… choose the Python, the browser and the nginx.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test matrix oldest installs lint format bench protocol lock build setup clean distclean

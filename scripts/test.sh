@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 say 'Set-up'
 sh scripts/setup.sh dev
 CHROMIUM=$(sh scripts/chromium.sh)
-NGINX=$(sh scripts/nginx.sh)
-export CHROMIUM NGINX
+NGINX_PROGRAM=$(sh scripts/nginx.sh)
+export CHROMIUM NGINX_PROGRAM
 "$python" hatch_build.py packages
 say "  ready: $("$python" -V), node $(node --version), $("$CHROMIUM" --version 2>/dev/null || echo "$CHROMIUM")"
 

@@ -37,7 +37,7 @@ def documented() -> str:
 
 
 def find_nginx() -> str:
-    found = shutil.which(os.environ.get("NGINX", "nginx"), path=os.environ.get("PATH", "") + ":/usr/sbin")
+    found = shutil.which(os.environ.get("NGINX_PROGRAM", "nginx"), path=os.environ.get("PATH", "") + ":/usr/sbin")
     assert found is not None, "nginx is missing: 'sh scripts/nginx.sh' installs it, or says how"
     return found
 

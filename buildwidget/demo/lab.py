@@ -263,8 +263,15 @@ class DemoLab:
                         outputs.append(messages.output_from_msg(message))
 
                 client.session.metadata = {"cellId": cell.get("id")}  # identifies the cell, as JupyterLab does
+                # Like JupyterLab, and unlike what makes reports, it says that somebody could answer `input`: the
+                # cells are live. Nothing here asks.
                 reply = client.execute_interactive(
-                    cell.source, store_history=True, allow_stdin=False, timeout=CELL_LIMIT, output_hook=collect
+                    cell.source,
+                    store_history=True,
+                    allow_stdin=True,
+                    stdin_hook=lambda _message: client.input(""),
+                    timeout=CELL_LIMIT,
+                    output_hook=collect,
                 )
                 cell.execution_count = reply["content"].get("execution_count")
                 cell.outputs = outputs

@@ -72,7 +72,16 @@ class Maker:
         """The files by project, time, when they were written (not of a copy), id and version."""
         files = self._store.files
         ids = files.column("checkpoint_id").data
-        order = np.lexsort((files.raw("version"), ids, self.times.modified, self.times.ts, files.raw("root")))
+        root, version = files.raw("root"), files.raw("version")
+        written = self.times.modified
+        if len(version) and version.max() > 1:  # a later version was not written before an earlier one
+            written = written.copy()
+            grouped = np.lexsort((version, ids, root))
+            for at in np.flatnonzero(version[grouped] > 1).tolist():
+                one, before = grouped[at], grouped[at - 1]
+                if at and ids[one] == ids[before] and root[one] == root[before]:
+                    written[one] = max(written[one], written[before])
+        order = np.lexsort((version, ids, written, self.times.ts, root))
         return order[self._store.alive()[order]] if self._store.has_dropped else order
 
     @cached_property
