@@ -262,6 +262,9 @@ class DemoLab:
                     if message["msg_type"] in {"display_data", "execute_result", "stream", "error"}:
                         outputs.append(messages.output_from_msg(message))
 
+                def answer_nothing(_message: Any) -> None:
+                    client.input("")
+
                 client.session.metadata = {"cellId": cell.get("id")}  # identifies the cell, as JupyterLab does
                 # Like JupyterLab, and unlike what makes reports, it says that somebody could answer `input`: the
                 # cells are live. Nothing here asks.
@@ -269,7 +272,7 @@ class DemoLab:
                     cell.source,
                     store_history=True,
                     allow_stdin=True,
-                    stdin_hook=lambda _message: client.input(""),
+                    stdin_hook=answer_nothing,
                     timeout=CELL_LIMIT,
                     output_hook=collect,
                 )
