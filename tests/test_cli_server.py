@@ -336,4 +336,4 @@ def test_tls_where_there_is_none_is_said(server) -> None:
     for place in (server.url, f"{server.url}/?session=shop"):
         done = bw("status", place.replace("http:", "https:"))
         assert done.returncode == 5
-        assert done.stderr.endswith("speaks no TLS; does its address begin with http://?\n")
+        assert done.stderr.endswith("does not speak TLS; try its address with http:// instead of https://\n")

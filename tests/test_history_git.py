@@ -609,7 +609,7 @@ def test_a_thousand_commits_are_read_in_seconds(tmp_path: Path) -> None:
     store = Store(roots_of(repository.root))
     told: list[int] = []
     begun = time.perf_counter()
-    newest = read_git(store, 0, told=told.append)
+    newest = read_git(store, 0, on_progress=told.append)
     seconds = time.perf_counter() - begun
     print(f"1,000 commits, 2,000 versions: {seconds:.2f} s")
     assert len(store.files) == 2000
