@@ -131,12 +131,77 @@ async def test_a_rotated_log_is_not_told_again(project, log, new) -> None:
         log.write_text("new 1\n")
         until(lambda: "new 1" in told(session))
         wait_for_quiet(session)
-        expected = ["old 1", "old 2", "new 1"] + (["old 3"] if new.endswith(".log") else [])
-        assert sorted(told(session)) == sorted(expected)
+        # Of a name that is not followed, what is written after the rename may be missed.
+        either = ["old 3"] if new.endswith(".log") or "old 3" in told(session) else []
+        assert sorted(told(session)) == ["new 1", "old 1", "old 2", *either]
+
+
+@pytest.mark.parametrize("new", ["build.log.1", "build.log-20260301", "build.old"])
+@pytest.mark.parametrize("again", [True, False])
+async def test_what_was_written_just_before_a_rename_is_told(project, log, new, again) -> None:
+    async with BuildSession(project.root) as session:
+        log.write_text("old 1\n")
+        until(lambda: told(session) == ["old 1"])
+        with session.lock:  # so that nobody looks in between
+            with log.open("a") as file:
+                file.write("old 2\nold 3\n")
+            log.rename(log.with_name(new))
+            if again:
+                log.write_text("new 1\n")
+        expected = ["old 1", "old 2", "old 3", *(["new 1"] if again else [])]
+        until(lambda: told(session) == expected)
+
+
+@pytest.mark.parametrize("poll", [None, True])
+@pytest.mark.parametrize("size", [2, 20_000])
+async def test_a_copy_beside_a_log_that_is_emptied_at_once_is_not_told_again(project, log, size, poll) -> None:
+    """As logrotate's copytruncate does, to a name that is followed: whichever of the two is looked at first."""
+    async with BuildSession(project.root, poll=poll) as session:
+        for turn in range(4):
+            told_before = session.snapshot().terminal.next_line
+            lines = [f"turn {turn}, line {number}\n" for number in range(size)]
+            log.write_text("".join(lines))
+            last = lines[-1].strip()
+            until(lambda last=last: tail(session)[-1:] == [last])
+            shutil.copy(log, log.with_name(f"build.{turn}.log"))
+            os.truncate(log, 0)
+            with log.open("a") as file:
+                file.write(f"after {turn}\n")
+            until(lambda turn=turn: f"after {turn}" in tail(session))
+            wait_for_quiet(session)
+            assert session.snapshot().terminal.next_line - told_before == size + 1
+
+
+async def test_a_copy_that_takes_its_time_is_not_told_again(project, log) -> None:
+    lines = [f"line {number}\n" for number in range(3_000)]
+    async with BuildSession(project.root) as session:
+        log.write_text("".join(lines))
+        until(lambda: tail(session)[-1:] == ["line 2999"])
+        with log.with_name("build.1.log").open("w") as copy:
+            for at in range(0, 3_000, 300):
+                copy.writelines(lines[at : at + 300])
+                copy.flush()
+                session.refresh()  # it is looked at in the middle
+        os.truncate(log, 0)
+        with log.open("a") as file:
+            file.write("after\n")
+        until(lambda: "after" in tail(session))
+        wait_for_quiet(session)
+        assert session.snapshot().terminal.next_line - 1 == 3_001
+
+
+async def test_a_log_that_begins_like_another_is_shown_all_the_same(project, log) -> None:
+    async with BuildSession(project.root) as session:
+        log.write_text("agent starts\n")
+        until(lambda: told(session) == ["agent starts"])
+        log.with_name("second.log").write_text("agent starts\n")
+        until(lambda: told(session) == ["agent starts"] * 2)
+        log.with_name("third.log").write_text("agent starts\nbuilds the third thing\n")
+        until(lambda: told(session)[2:] == ["agent starts", "builds the third thing"])
 
 
 def wait_for_quiet(session: BuildSession) -> None:
-    """Until every file was looked at as it is now."""
+    """Until every file was looked at as it is now, and none is held back any more."""
     for _ in range(3):
         session.refresh()
     until(lambda: session.refresh() >= 0 and session._source.due_in() is None, 20)
@@ -156,6 +221,9 @@ class Reader:
     def read(self, name: str, *, old: bool = False) -> list[tails.Piece]:
         pieces = []
         while (piece := self.tails.read(name, old=old)) is not None:
+            if piece.hold:  # a possible copy
+                time.sleep(piece.hold)
+                continue
             pieces.append(piece)
             self.told += piece.text.splitlines()
             if not piece.more:

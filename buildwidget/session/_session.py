@@ -529,6 +529,8 @@ class BuildSession:
         path = change.path
         assert self._tails is not None
         source = _source_of(path)
+        while (piece := self._tails.rest(path)) is not None:
+            messages += self._output(self._terminal.feed(piece.text, source=source, now=_now()))
         if change.change_type == "deleted":
             if self._tails.forget(path):
                 messages += self._output(self._terminal.finish(source))
@@ -551,9 +553,10 @@ class BuildSession:
             messages += self._output(self._terminal.skip(piece.lines or 0, note, source=source))
         now = _now()
         messages += self._output(self._terminal.feed(piece.text, source=source, now=now))
-        if piece.more:
-            self._source.put_back(change, 0.001)
-        return piece.more
+        if piece.more or piece.hold:
+            self._source.put_back(change, piece.hold or 0.001)
+            return True
+        return False
 
     def _hold_back(self, change: FileChange) -> bool:
         """Put back the change of a log that was reported less than a second ago; return whether it was."""

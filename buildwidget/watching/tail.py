@@ -1,14 +1,18 @@
 """Follow log files by position: growth, rotation under any name, rewriting, preallocation.
 
-A file is identified by its device and inode, so reading continues after a rename. Checksums of the first and the last
-bytes read tell whether it was rewritten. Only positions and checksums are stored, so that hundreds of files cost
+A file is identified by its device and inode, so reading continues after a rename. Its first bytes and a checksum of
+the last ones read tell whether it was rewritten. Only these and positions are stored, so that hundreds of files cost
 little.
+
+Some rotation copies a log and then empties it (logrotate's copytruncate). A new file that so far holds nothing but what
+another log holds is therefore not shown at once: it may be such a copy, whose lines were shown already.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 import zlib
 from collections import OrderedDict
 from pathlib import Path
@@ -16,7 +20,8 @@ from typing import Final
 
 import msgspec
 
-from ..reading.files import open_file
+from ..errors import CheckpointError
+from ..reading.files import is_wanted, open_file
 from ..reading.text import UNIT, decode_part, encoding_of
 
 __all__ = ["Piece", "Tails"]
@@ -26,10 +31,14 @@ PIECE: Final = 256 * 1024  # bytes per read
 BEHIND: Final = 4 * 2**20  # bytes; with more than these unread, the older ones are skipped
 COUNT: Final = 4 * 2**20  # bytes per read in which skipped lines are counted
 MAX_COUNT: Final = 256 * 2**20  # bytes; the lines of a longer skip are not counted
-HEAD: Final = 256  # bytes at the start of a file that its checksum covers
+HEAD: Final = 256  # bytes at the start of a file that are stored
 LAST: Final = 16 * 1024  # bytes before the position that its checksum covers
 BLOCK: Final = 4_096
 MAX_FILES: Final = 16_384  # files whose positions are stored
+HOLD: Final = 0.25  # seconds that a possible copy is held back after it grew last
+MAX_HOLD: Final = 5.0  # seconds that it is held back in all
+HOLD_STEP: Final = 0.05  # seconds between two looks at it
+MAX_COMPARED: Final = 8  # logs that a new file is compared with, byte by byte
 
 _Id = tuple[int, int]  # device, inode
 
@@ -51,6 +60,8 @@ class Piece(msgspec.Struct):
         Complete lines among the skipped bytes; None: not counted.
     more
         More is available now.
+    hold
+        Seconds after which to read again; 0: nothing is held back.
     """
 
     text: str = ""
@@ -59,14 +70,15 @@ class Piece(msgspec.Struct):
     skipped: int = 0
     lines: int | None = None
     more: bool = False
+    hold: float = 0.0
 
 
 class _Sums(msgspec.Struct, frozen=True):
-    """A read position, and checksums of the bytes before it that identify the content."""
+    """A read position, and what identifies the content before it."""
 
     position: int
-    head: int
-    last: int
+    head: bytes  # the first bytes
+    last: int  # a checksum of the last ones
     modified: int  # the file's time, in ns
 
 
@@ -81,6 +93,15 @@ class _Tail(msgspec.Struct):
     skip_to: int | None = None  # where reading continues after the skipped lines are counted
     skip_from: int = 0
     lines: int = 0
+    held: _Held | None = None
+
+
+class _Held(msgspec.Struct):
+    """A new file that may be a copy of another log."""
+
+    since: float  # on the monotonic clock
+    grew: float
+    size: int
 
 
 class Tails:
@@ -94,6 +115,38 @@ class Tails:
     def forget(self, path: str) -> bool:
         """Forget a path whose file is gone; return whether it was followed."""
         return self._names.pop(path, None) is not None
+
+    def rest(self, path: str) -> Piece | None:
+        """Read what was written to a file just before it was renamed to a name that is not followed.
+
+        It is looked for in the folder where it was, by its inode. To be called before `read` and `forget`, until there
+        is nothing more.
+        """
+        file = self._names.get(path)
+        if file is not None and self._is_at(path, file):
+            return None
+        tail = self._tails.get(file) if file is not None else None
+        if file is None or tail is None or tail.path != path or not tail.encoding or tail.skip_to is not None:
+            return None
+        folder = os.path.dirname(path)
+        try:
+            with os.scandir(self._root / folder) as entries:
+                name = next((entry.name for entry in entries if entry.inode() == file[1]), None)
+            if name is None or is_wanted(folder, name):  # that name is followed itself
+                return None
+            fd, about = open_file(self._root, f"{folder}/{name}")
+        except (OSError, CheckpointError):
+            return None
+        try:
+            if (about.st_dev, about.st_ino) != file or tail.sums is None:
+                return None
+            if not _is_continued(fd, about.st_size, tail.sums):
+                return None
+            piece = Piece()
+            self._advance(fd, about, tail, piece)
+        finally:
+            os.close(fd)
+        return piece if piece != Piece() else None
 
     def read(self, path: str, *, old: bool) -> Piece | None:
         """Read the next part of a file; None if there is nothing new.
@@ -116,6 +169,8 @@ class Tails:
             tail = self._recognise(fd, about, path, piece, old=old)
             if tail is None:  # a hard link to a file that is followed under its first name
                 return None
+            if tail.held is not None and self._is_held(fd, about, tail):
+                return Piece(again=piece.again, renamed=piece.renamed, hold=HOLD_STEP)
             if tail.encoding or self._begin(fd, about, tail, old=old and not piece.again):
                 self._advance(fd, about, tail, piece)
         finally:
@@ -131,7 +186,7 @@ class Tails:
         tail = self._tails.get(file)
         if tail is not None and tail.path != path and self._is_at(tail.path, file):
             return None
-        may_be_copy = tail is not None and not tail.encoding and not old
+        may_be_copy = tail is not None and not tail.encoding and tail.held is None and not old
         if tail is not None and self._is_same(fd, about, tail, known=before == file or tail.path != path):
             if tail.path != path:
                 piece.again = before is not None  # another file had this name
@@ -143,11 +198,17 @@ class Tails:
             piece.again = before is not None
             new = _Tail(path)
             if tail is not None and tail.sums is not None:
-                new.former = msgspec.structs.replace(tail.sums, modified=about.st_mtime_ns)
+                # The kernel sets the time after the size: what is emptied right now still has the old one.
+                emptied = about.st_mtime_ns if about.st_mtime_ns != tail.sums.modified else time.time_ns()
+                new.former = msgspec.structs.replace(tail.sums, modified=emptied)
             may_be_copy = tail is None and not old
             tail = self._tails[file] = new
-        if may_be_copy:  # a copy may be seen before anything is in it
-            self._take_copy(fd, about, tail)
+        # A copy may be seen before anything is in it.
+        if may_be_copy and self._may_become_copy(fd, about, tail):
+            now = time.monotonic()
+            tail.held = _Held(now, now, about.st_size)
+        elif may_be_copy:  # asked second, because the log may be emptied between the two looks at it
+            self._take_copy(fd, tail)
         self._names[path] = file
         self._tails.move_to_end(file)
         while len(self._tails) > MAX_FILES:
@@ -178,14 +239,60 @@ class Tails:
             return False
         return (about.st_dev, about.st_ino) == file
 
-    def _take_copy(self, fd: int, about: os.stat_result, new: _Tail) -> None:
-        """Take over the position of a log of which this is a copy (logrotate's copytruncate): it was read already."""
+    def _is_held(self, fd: int, about: os.stat_result, tail: _Tail) -> bool:
+        """Decide on a file that may be a copy; whether it is still held back."""
+        held = tail.held
+        assert held is not None
+        now = time.monotonic()
+        if about.st_size != held.size:
+            held.grew, held.size = now, about.st_size
+        if now < min(held.grew + HOLD, held.since + MAX_HOLD) and self._may_become_copy(fd, about, tail):
+            return True
+        tail.held = None
+        self._take_copy(fd, tail)
+        return False
+
+    def _may_become_copy(self, fd: int, about: os.stat_result, new: _Tail) -> bool:
+        """Whether a file holds nothing but the beginning of what a followed log holds, which was not emptied yet."""
+        size = _content_end(fd, 0, about.st_size)
+        if not size:
+            return False
+        head = os.pread(fd, HEAD, 0)[:size]
+        compared = 0
+        for tail in reversed(self._tails.values()):  # a log that is rotated was written lately
+            if tail is new or tail.held is not None or tail.sums is None or not tail.sums.position:
+                continue
+            if not (head.startswith(tail.sums.head) or tail.sums.head.startswith(head)):
+                continue
+            compared += 1
+            if compared > MAX_COMPARED:
+                return False
+            with contextlib.suppress(OSError, CheckpointError):  # its error is reported when that file is read
+                if self._begins_alike(fd, size, tail.path, tail.sums):
+                    return True
+        return False
+
+    def _begins_alike(self, fd: int, size: int, path: str, sums: _Sums) -> bool:
+        """Whether the first ``size`` bytes of a file are those of a log, by their first and last ones."""
+        other, about = open_file(self._root, path)
+        try:
+            if about.st_size < sums.position and about.st_mtime_ns == sums.modified:
+                return True  # it is being emptied right now: the kernel sets the time after the size
+            last = min(LAST, size)
+            parts = [(min(HEAD, size), 0), (last, size - last)]
+            return all(os.pread(fd, count, at) == os.pread(other, count, at) for count, at in parts)
+        finally:
+            os.close(other)
+
+    def _take_copy(self, fd: int, new: _Tail) -> None:
+        """Take over the position of an emptied log of which this is a copy: that part was read already."""
+        about = os.fstat(fd)  # anew: the copy was complete before the log was emptied, but not when it was opened here
         head = os.pread(fd, HEAD, 0)
         for tail in self._tails.values():
             for sums in (tail.former, tail.sums):
                 if sums is None or not 0 < sums.position <= about.st_size:
                     continue
-                if zlib.crc32(head[: sums.position]) != sums.head or not _is_continued(fd, about.st_size, sums):
+                if not head.startswith(sums.head) or not _is_continued(fd, about.st_size, sums):
                     continue
                 emptied = sums.modified if sums is tail.former else self._written_anew(tail, sums)
                 if about.st_mtime_ns <= emptied:
@@ -200,7 +307,14 @@ class Tails:
         except Exception:  # noqa: BLE001 (its error is reported when that file is read)
             return 0
         try:
-            return 0 if _is_continued(fd, about.st_size, sums) else about.st_mtime_ns
+            if _is_continued(fd, about.st_size, sums):
+                return 0
+            for _ in range(5):  # the kernel sets the time a moment after the size
+                about = os.fstat(fd)
+                if about.st_mtime_ns != sums.modified:
+                    break
+                time.sleep(0.001)
+            return about.st_mtime_ns
         finally:
             os.close(fd)
 
@@ -241,14 +355,14 @@ class Tails:
             tail.sums = msgspec.structs.replace(tail.sums, modified=about.st_mtime_ns)
 
 
-def _sums(fd: int, position: int) -> tuple[int, int]:
-    """Checksums of the first bytes of a file, and of those before a position."""
+def _sums(fd: int, position: int) -> tuple[bytes, int]:
+    """The first bytes of a file, and a checksum of those before a position."""
     last = min(LAST, position)
-    return zlib.crc32(os.pread(fd, min(HEAD, position), 0)), zlib.crc32(os.pread(fd, last, position - last))
+    return os.pread(fd, min(HEAD, position), 0), zlib.crc32(os.pread(fd, last, position - last))
 
 
 def _is_continued(fd: int, size: int, sums: _Sums) -> bool:
-    """Whether the checksums show that a file still begins with the content that was read."""
+    """Whether a file still begins with the content that was read."""
     return size >= sums.position and _sums(fd, sums.position) == (sums.head, sums.last)
 
 
