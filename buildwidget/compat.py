@@ -18,11 +18,11 @@ from typing import Any, Final
 import msgspec
 
 from .errors import CheckpointError
-from .formats import Record, read
-from .formats.values import Reader, utc_of
 from .progress import calculate_completion_percentage, item_stats
 from .reading.decode import decode_object
 from .reading.files import read_settled
+from .reading.values import Reader, utc_of
+from .systems import Record, read
 from .watcher import FileWatcher
 
 __all__ = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .formats.record import UNKNOWN_WORD, Record
 from .model import BuildWarning
+from .reading.values import UNKNOWN_WORD
 from .state import WARNING_WINDOW
+from .systems.record import Record
 
 if TYPE_CHECKING:
     from .state import Delta

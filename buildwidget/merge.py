@@ -31,8 +31,6 @@ import msgspec
 from . import progress as pg
 from .errors import PublishError
 from .file_warnings import FileWarnings
-from .formats.record import Record, Shape, Tally
-from .formats.values import SKEW
 from .model import (
     BuildStatus,
     BuildWarning,
@@ -48,7 +46,10 @@ from .model import (
     TsSource,
 )
 from .publish import ItemNews
+from .reading.items import Tally
+from .reading.values import SKEW
 from .state import CHECKPOINT_WINDOW, KINDS, Delta, checkpoint_key
+from .systems.record import Record, Shape
 
 __all__ = ["Merge", "is_copied"]
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from buildwidget.formats import Record, parse
+from buildwidget.systems import Record, parse
 
 from .made_files import made
 

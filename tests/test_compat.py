@@ -18,7 +18,7 @@ from buildwidget.compat import (
     get_checkpoint_summary,
     parse_checkpoint,
 )
-from buildwidget.formats import MAX_BYTES
+from buildwidget.reading.files import MAX_BYTES
 
 from .corpus import samples
 

@@ -18,10 +18,10 @@ import pytest
 from buildwidget.demo import DemoError, DemoRunner, Scenario, Simulation, Step, ensure_demo, prepare, write_instant
 from buildwidget.demo.product import AFTERTHOUGHTS, COMPONENTS, FEATURES
 from buildwidget.demo.runner import SECONDS_PER_MINUTE, length
-from buildwidget.formats import parse, shape_of
-from buildwidget.formats.record import Shape
 from buildwidget.model import BuildStatus, State, Status
 from buildwidget.session import BuildSession
+from buildwidget.systems import parse, shape_of
+from buildwidget.systems.record import Shape
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SCENARIOS = list(Scenario)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from buildwidget import frames, read_history
-from buildwidget.formats import parse
 from buildwidget.history.tables import TABLES
 from buildwidget.merge import Merge
 from buildwidget.model import State
 from buildwidget.state import BuildState
+from buildwidget.systems import parse
 
 from .projects import Project
 

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 import buildwidget as bw
 from buildwidget.demo import prepare, write_instant
 from buildwidget.failures import failures_of
-from buildwidget.formats import parse
 from buildwidget.history import History, _cache, read_history
 from buildwidget.history._columns import micros
 from buildwidget.history._scan import roots_of
 from buildwidget.history._store import Stamp, Store
 from buildwidget.history.tables import TABLES
 from buildwidget.session import BuildSession
+from buildwidget.systems import parse
 from tests.corpus import samples
 from tests.projects import Project, component, until
 
@@ -328,7 +328,7 @@ FILES = st.fixed_dictionaries(
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(FILES, min_size=1, max_size=3))
 def test_the_quick_road_says_what_the_careful_one_says(bodies) -> None:
-    """Where `add_plain` takes a file, every table is as when `formats` reads it."""
+    """Where `add_plain` takes a file, every table is as when `systems` reads it."""
     from buildwidget.history._scan import Root
 
     stores = [Store([Root("shop", Path("/nowhere/shop"))]) for _ in range(2)]
@@ -787,8 +787,8 @@ def test_micros_are_exact() -> None:
     assert pd.Timestamp(micros(moment), unit="us", tz="UTC") == moment
 
 
-def test_the_same_as_formats_says(tmp_path) -> None:
-    """A table row is what `formats` gives for the file."""
+def test_the_same_as_systems_says(tmp_path) -> None:
+    """A table row is what `systems` gives for the file."""
     project = demo(tmp_path)
     history = read_history(project, cache=False)
     paths = sorted((project / ".buildrunner/checkpoints").iterdir())

@@ -9,7 +9,6 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildwidget.formats.record import ItemWarning, Record, Shape, Tally
 from buildwidget.merge import Merge
 from buildwidget.model import (
     BuildStatus,
@@ -24,7 +23,10 @@ from buildwidget.model import (
     Task,
     TsSource,
 )
+from buildwidget.reading.items import Tally
+from buildwidget.reading.values import ItemWarning
 from buildwidget.state import BuildState, Delta
+from buildwidget.systems.record import Record, Shape
 
 from . import strategies as my
 

@@ -18,7 +18,7 @@ FLOORS = [
     ["progress", "events", "failures"],
     ["state"],
     ["bridge", "reading"],
-    ["formats", "publish"],
+    ["systems", "publish"],
     ["file_warnings"],
     ["merge"],
     ["watching"],
@@ -148,7 +148,7 @@ def imports_of(module: str, path: Path, source: str | None = None) -> list[Impor
 
 
 def room_of(module: str) -> str:
-    """'formats' of 'buildwidget.formats.record'; '' of the package itself."""
+    """'systems' of 'buildwidget.systems.record'; '' of the package itself."""
     room = module.split(".")[1] if "." in module else ""
     return "" if room in COMMON else room
 
@@ -217,8 +217,8 @@ def test_imports_go_downwards(module: str, path: Path) -> None:
         ("buildwidget.session", "def f():\n    import pandas as pd"),
         ("buildwidget.session", "import_module('.widget', 'buildwidget')"),
         ("buildwidget.frames", "from .demo import run"),
-        ("buildwidget.formats.record", "from ..merge import merge"),
-        ("buildwidget.formats.record", "from .. import merge"),
+        ("buildwidget.systems.record", "from ..merge import merge"),
+        ("buildwidget.systems.record", "from .. import merge"),
         ("buildwidget.watcher", "from .compat import f"),
         ("buildwidget.session", "__getattr__, __dir__ = lazy_exports(__name__, {'f': '.compat'})"),
         ("buildwidget.feeds", "from .client._core import Core"),
@@ -234,7 +234,7 @@ def test_the_check_sees_a_wrong_import(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("buildwidget.state", "from . import events as ev\nfrom .model import State"),
-        ("buildwidget.formats.record", "from ..model import State\nfrom .other import thing"),
+        ("buildwidget.systems.record", "from ..model import State\nfrom .other import thing"),
         ("buildwidget.widget.widget", "if TYPE_CHECKING:\n    import pandas as pd"),
         ("buildwidget.watcher", "__getattr__, __dir__ = lazy_exports(__name__, {'f': '.compat'})"),
         ("buildwidget.cli", "from . import __version__"),

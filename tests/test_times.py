@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from buildwidget import read_history
-from buildwidget.formats import parse
-from buildwidget.formats.memo import Memo
 from buildwidget.merge import Merge
 from buildwidget.model import TsSource
+from buildwidget.reading.memo import Memo
 from buildwidget.state import BuildState
+from buildwidget.systems import parse
 
 CHECKPOINT = ".buildrunner/checkpoints/c.json"
 REGISTRY = ".buildrunner/features.json"

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildwidget import parse_checkpoint, read_history
-from buildwidget.formats import parse
 from buildwidget.merge import Merge
 from buildwidget.model import BuildStatus, Status
 from buildwidget.progress import build_status, calculate_completion_percentage
 from buildwidget.state import BuildState
+from buildwidget.systems import parse
 from buildwidget.words import STATUS_WORDS, is_known, map_status
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

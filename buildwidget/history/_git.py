@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import IO, Final, Self, TypeVar
 
 from ..errors import GitError, NotAGitRepositoryError
-from ..formats import MAX_BYTES, shape_of
-from ..formats.record import UNKNOWN_WORD
-from ..reading.files import BASE, MAX_DEPTH, as_text
+from ..reading.files import BASE, MAX_BYTES, MAX_DEPTH, as_text
+from ..reading.values import UNKNOWN_WORD
+from ..systems import shape_of
 from ._read import PIECE, is_plain
 from ._scan import Root, is_plain_folder, links_inside
 from ._store import Stamp, Store

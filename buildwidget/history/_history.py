@@ -37,7 +37,7 @@ from .export import Exports
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..formats import Record
+    from ..systems import Record
     from .plots import Plots
 
 __all__ = ["History", "read_history"]

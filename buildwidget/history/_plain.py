@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from ..formats.plain import PlainComponent, PlainFeature
-from ..formats.values import MAX_ITEMS, MAX_NAME
+from ..reading.plain import PlainComponent, PlainFeature
+from ..reading.values import MAX_ITEMS, MAX_NAME
 
 __all__ = [
     "Head",

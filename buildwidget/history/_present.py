@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..formats import Record, Shape
 from ..merge import Merge
 from ..model import BuildStatus, Checkpoint, Component, Feature, State, Status, TsSource
 from ..reading.files import as_text
 from ..state import fold
+from ..systems import Record, Shape
 from ._columns import BUILD_STATUSES, NONE, STATUSES
 from ._store import Store
 from ._times import Times, newest_versions, on_disk
@@ -66,7 +66,7 @@ def present_states(store: Store, order: np.ndarray[Any, Any], times: Times) -> l
 
 
 def _record(store: Store, row: int, ts: int) -> Record:
-    """One checkpoint of the store as `formats` would give it, as far as the merge looks at it."""
+    """One checkpoint of the store as `systems` would give it, as far as the merge looks at it."""
     files = store.files
 
     def text(name: str) -> str | None:

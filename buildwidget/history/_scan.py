@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..formats import shape_of
 from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, as_text, is_inside
+from ..systems import shape_of
 
 __all__ = [
     "Root",

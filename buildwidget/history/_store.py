@@ -2,7 +2,7 @@
 
 Consecutive checkpoints say nearly the same: of thirty items one or two have changed. So the text of an item is looked
 up before it is parsed, and what is kept for each checkpoint is the numbers of its items. Only what is beyond doubt goes
-that way (`Store.add_plain`); any other file is read by `buildwidget.formats` as in the live view, warnings included.
+that way (`Store.add_plain`); any other file is read by `buildwidget.systems` as in the live view, warnings included.
 """
 
 # numpy, pandas and pyarrow leave the types of elements open.
@@ -23,13 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError
-from ..formats import ItemWarning, Memo, Record, Shape, parse
-from ..formats.items import warn_of_cycles
-from ..formats.plain import PlainComponent, PlainFeature
-from ..formats.record import UNKNOWN_WORD
-from ..formats.values import (
+from ..model import BuildStatus, Component, Feature, Phase, Status, Task, TsSource
+from ..progress import build_status, percentage_said, rounded
+from ..reading.files import stamp_of
+from ..reading.items import warn_of_cycles
+from ..reading.memo import Memo
+from ..reading.plain import PlainComponent, PlainFeature
+from ..reading.values import (
     MAX_WARNINGS,
     SKEW,
+    UNKNOWN_WORD,
+    ItemWarning,
     Reader,
     fits_utc,
     is_coarse,
@@ -38,9 +42,7 @@ from ..formats.values import (
     unknown_word,
     utc_of,
 )
-from ..model import BuildStatus, Component, Feature, Phase, Status, Task, TsSource
-from ..progress import build_status, percentage_said, rounded
-from ..reading.files import stamp_of
+from ..systems import Record, Shape, parse
 from ..words import is_known, map_status
 from . import tables
 from ._columns import BUILD_STATUSES, NONE, STATUSES, Pool, micros
@@ -121,7 +123,7 @@ class Items:
         self.edges: dict[tuple[str | None, int], int] = {}
         self.good: set[tuple[int, ...]] = set()  # which of them go together: no id twice, no cycle
         self.known = Known()
-        self.needs_fallback: set[int] = set()  # numbers of items that only `formats` can read
+        self.needs_fallback: set[int] = set()  # numbers of items that only `systems` can read
         self.latest: list[int] = []  # per item: the latest time in it
         self.unknown_words: dict[int, str] = {}  # items with a status word that is not in the vocabulary
         names = list(self.pool.kinds)
@@ -642,7 +644,7 @@ class Store:
         return codes
 
     def add_record(self, root: int, record: Record, stat: Stamp) -> None:
-        """Add a version of a file that `formats` has read."""
+        """Add a version of a file that `systems` has read."""
         at = record.checkpoint
         if record.shape is not Shape.CHECKPOINT:
             record = self._renewed(root, record)
@@ -746,7 +748,7 @@ class Store:
     # -- what follows from the items ------------------------------------------------------------------------------
 
     def derive(self) -> None:
-        """Work out percentage, status and times of the files that `add_plain` added, as `formats` does for a file."""
+        """Work out percentage, status and times of the files that `add_plain` added, as `systems` does for a file."""
         files = self.files
         plain = files.raw("plain")
         first, self._derived = self._derived, len(plain)

@@ -17,9 +17,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats.values import SKEW
 from ..merge import is_copied
 from ..model import TsSource
+from ..reading.values import SKEW
 from ._columns import NONE
 from ._store import Store
 

@@ -27,16 +27,17 @@ from typing import Any, Final, Self
 from weakref import WeakSet
 
 from .. import events as ev
-from .. import formats, publish
+from .. import publish, systems
 from ..errors import CheckpointError
-from ..formats.record import Record
-from ..formats.values import utc_of
 from ..log import EventLog, Logged
 from ..merge import Merge
 from ..model import BuildStatus, BuildWarning, Progress, Runtime, State
-from ..reading.files import MAYBE_TORN, UNSTABLE, Torn, as_text, is_wanted, open_file, read_file, stamp_of
+from ..reading.files import MAX_BYTES, MAYBE_TORN, UNSTABLE, Torn, as_text, is_wanted, open_file, read_file, stamp_of
+from ..reading.memo import Memo
 from ..reading.retry import Retry
+from ..reading.values import utc_of
 from ..state import BuildState, Delta, is_context
+from ..systems.record import Record
 from ..terminal import Chunk, Terminal
 from ..watching.pending import FileChange
 from ..watching.source import ChangeSource
@@ -106,7 +107,7 @@ class BuildSession:
         if self.root is not None:
             self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
         self._retry = Retry()
-        self._memo = formats.Memo()
+        self._memo = Memo()
         self._log_seen: dict[str, float] = {}
         self._tails = Tails(self.root) if self.root else None
         self._listeners: list[Callable[[list[Logged]], None]] = []
@@ -576,7 +577,7 @@ class BuildSession:
         """Read and parse one file; None if it must be read again later."""
         path = change.path
         name = as_text(path)  # for messages, as valid UTF-8; `path` is for the system
-        shape = formats.shape_of(path)
+        shape = systems.shape_of(path)
         assert self.root is not None
         try:
             # Only files that the watcher knows are read: it reports the deletion of no others.
@@ -586,8 +587,8 @@ class BuildSession:
             if obstacle is not None:
                 raise CheckpointError(path, obstacle.reason, code=obstacle.code)  # noqa: TRY301 (handled below)
             if shape is not None:
-                data, stat = read_file(self.root, path, formats.MAX_BYTES)
-                record: Any = formats.parse(name, data, utc_of(stat.st_mtime), self._memo)
+                data, stat = read_file(self.root, path, MAX_BYTES)
+                record: Any = systems.parse(name, data, utc_of(stat.st_mtime), self._memo)
                 content = None
             else:
                 content, stat = self._look(path)

@@ -9,31 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import CheckpointError
-from ..reading.decode import decode_object
-from ..reading.files import MAX_BYTES
+from ...errors import CheckpointError
+from ...reading.decode import decode_object
+from ...reading.memo import Memo
+from ...reading.values import Reader
+from ..record import Record, Shape
 from . import checkpoint, lock, orchestration, project, runtime, workflow
-from .memo import Memo
-from .record import ItemWarning, Record, Shape, Tally
-from .shapes import shape_of, shape_of_keys
-from .values import Reader
+from .kinds import shape_of, shape_of_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = [
-    "MAX_BYTES",
-    "CheckpointError",
-    "ItemWarning",
-    "Memo",
-    "Record",
-    "Shape",
-    "Tally",
-    "parse",
-    "read",
-    "shape_of",
-]
+__all__ = ["parse", "read", "shape_of"]
 
 _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
     Shape.CHECKPOINT: checkpoint.read,

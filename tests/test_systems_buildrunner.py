@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildwidget.formats import Memo, Shape, items, parse, plain, shape_of
-from buildwidget.formats.values import Reader, parse_time, time_of_name, utc_of
 from buildwidget.model import BuildStatus, Status, TsSource
 from buildwidget.progress import item_stats
+from buildwidget.reading import items, plain
+from buildwidget.reading.memo import Memo
+from buildwidget.reading.values import Reader, parse_time, time_of_name, utc_of
+from buildwidget.systems import Shape, parse, shape_of
 
 from .corpus import (
     CHECKPOINT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 import msgspec
 
@@ -19,12 +18,10 @@ from ..model import (
     Task,
     TsSource,
 )
+from ..reading.items import Tally
+from ..reading.values import ItemWarning
 
-__all__ = ["UNKNOWN_WORD", "ItemWarning", "Record", "Shape", "Tally"]
-
-
-#: The code of the warning about a status word that is not in the table of `buildwidget.words`.
-UNKNOWN_WORD: Final = "unknown_word"
+__all__ = ["Record", "Shape"]
 
 
 class Shape(StrEnum):
@@ -39,23 +36,6 @@ class Shape(StrEnum):
     FEATURES = "features"  # H
     PLAN = "orchestration"  # H
     CURRENT_PHASE = "current_phase"  # H
-
-
-class ItemWarning(msgspec.Struct, frozen=True):
-    """A warning about one file: its code, and a message that names the item, the field and the value found."""
-
-    code: str
-    message: str
-
-
-class Tally(msgspec.Struct, kw_only=True):
-    """Counts of finished work that a file states about itself. None means the file does not say."""
-
-    total: int | None = None
-    completed: int | None = None
-    failed: int = 0
-    skipped: int = 0
-    in_progress: int = 0
 
 
 class Record(msgspec.Struct, kw_only=True):

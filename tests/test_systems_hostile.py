@@ -13,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildwidget.formats import MAX_BYTES, CheckpointError, ItemWarning, Record, parse
-from buildwidget.formats.values import MAX_ITEMS, MAX_NAME, MAX_TEXT, MAX_WARNINGS
+from buildwidget.errors import CheckpointError
 from buildwidget.model import Status
+from buildwidget.reading.files import MAX_BYTES
+from buildwidget.reading.values import MAX_ITEMS, MAX_NAME, MAX_TEXT, MAX_WARNINGS, ItemWarning
+from buildwidget.systems import Record, parse
 
 from .corpus import (
     CHECKPOINT,

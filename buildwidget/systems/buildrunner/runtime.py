@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..model import Checkpoint, Runtime
-from ..progress import build_status
-from . import items
-from .record import Record, Shape
-from .values import Reader, as_dict
+from ...model import Checkpoint, Runtime
+from ...progress import build_status
+from ...reading import items
+from ...reading.values import Reader, as_dict
+from ..record import Record, Shape
 
 __all__ = ["SCHEMA", "read"]
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..model import Checkpoint
-from ..progress import build_status, overall_percentage, percentage_said, rounded
-from . import items
-from .record import Record, Shape, Tally
-from .values import Reader, as_dict
+from ...model import Checkpoint
+from ...progress import build_status, overall_percentage, percentage_said, rounded
+from ...reading import items
+from ...reading.items import Tally
+from ...reading.values import Reader, as_dict
+from ..record import Record, Shape
 
 __all__ = ["read"]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from ..model import BuildStatus, ChecklistTask, Component, Feature, Status, Task
 from ..progress import item_percentage, rounded
 from . import plain
-from .record import Tally
 from .values import Reader, as_dict, as_list, is_dict, is_list
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "Tally",
     "components",
     "features",
     "listed",
@@ -38,6 +39,16 @@ _MAX_CYCLES: Final = 3  # named in warnings; more are counted
 _MAX_CYCLE_NAMES: Final = 8  # of one cycle
 
 _STARTED: Final = ("started_at", "startedAt", "start_time", "startTime")
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """Counts of finished work that a file states about itself. None means the file does not say."""
+
+    total: int | None = None
+    completed: int | None = None
+    failed: int = 0
+    skipped: int = 0
+    in_progress: int = 0
 
 
 def take(entry: dict[str, Any], *keys: str) -> Any:

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
+import msgspec
+
 from ..model import FIRST_TIME, LAST_TIME, Status, TsSource
-from ..reading.decode import is_dict
 from ..words import is_known, map_status, plain_word
-from .record import UNKNOWN_WORD, ItemWarning
+from .decode import is_dict
 
 if TYPE_CHECKING:
     from .memo import Memo
@@ -26,6 +27,8 @@ __all__ = [
     "MAX_TEXT",
     "MAX_WARNINGS",
     "SKEW",
+    "UNKNOWN_WORD",
+    "ItemWarning",
     "Reader",
     "as_dict",
     "as_list",
@@ -41,6 +44,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+#: The code of the warning about a status word that is not in the table of `buildwidget.words`.
+UNKNOWN_WORD: Final = "unknown_word"
 
 MAX_NAME: Final = 1_000  # characters of a name, an id, a path
 MAX_TEXT: Final = 10_000  # characters of a description, an error, a text in the metadata
@@ -90,6 +96,13 @@ _PASSING: Final = frozenset(
 )
 _FAILING: Final = frozenset(("false", "no", "0", "red", "not_passing", "not_passed"))
 _MARKS: Final = {**dict.fromkeys("✅✔✓☑", True), **dict.fromkeys("❌✗✘✖❎", False)}
+
+
+class ItemWarning(msgspec.Struct, frozen=True):
+    """A warning about one file: its code, and a message that names the item, the field and the value found."""
+
+    code: str
+    message: str
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:

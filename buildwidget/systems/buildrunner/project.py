@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..model import Phase, Status, TsSource
-from ..progress import (
+from ...model import Phase, Status, TsSource
+from ...progress import (
     build_status,
     calculate_completion_percentage,
     percentage_said,
     rounded,
     task_percentage,
 )
-from . import items
-from .record import Record, Shape, Tally
-from .values import Reader, is_list
+from ...reading import items
+from ...reading.items import Tally
+from ...reading.values import Reader, is_list
+from ..record import Record, Shape
 
 if TYPE_CHECKING:
     from datetime import datetime

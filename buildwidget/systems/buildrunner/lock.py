@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..model import Phase, PhaseStep, Status, TsSource
-from ..progress import build_status, rounded, task_percentage
-from . import items
-from .record import Record, Shape, Tally
-from .values import MAX_TEXT, Reader, is_dict
+from ...model import Phase, PhaseStep, Status, TsSource
+from ...progress import build_status, rounded, task_percentage
+from ...reading import items
+from ...reading.items import Tally
+from ...reading.values import MAX_TEXT, Reader, is_dict
+from ..record import Record, Shape
 
 __all__ = ["read"]
 

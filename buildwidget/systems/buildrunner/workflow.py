@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..model import Status, Task, TsSource
-from ..progress import build_status, rounded, task_percentage
-from . import items
-from .record import Record, Shape, Tally
-from .values import Reader, as_dict
+from ...model import Status, Task, TsSource
+from ...progress import build_status, rounded, task_percentage
+from ...reading import items
+from ...reading.items import Tally
+from ...reading.values import Reader, as_dict
+from ..record import Record, Shape
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .record import Shape
+from ..record import Shape
 from .runtime import SCHEMA
 
 __all__ = ["shape_of", "shape_of_keys"]

@@ -1,0 +1,11 @@
+"""The systems that write builds: which files are theirs, and what each of them says.
+
+A system is a package in this folder. BuildRunner is the first.
+"""
+
+from __future__ import annotations
+
+from .buildrunner import parse, read, shape_of
+from .record import Record, Shape
+
+__all__ = ["Record", "Shape", "parse", "read", "shape_of"]
