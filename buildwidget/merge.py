@@ -481,7 +481,7 @@ class Merge:
         for source, records in (
             ("orchestration_state", self._of(Shape.ORCHESTRATION)),
             ("lock", locks),
-            ("orchestration", self._of(Shape.PLAN)),
+            ("orchestration", self._of(Shape.BATCHES)),
         ):
             for record in reversed(records):
                 if record.percent is not None:
@@ -499,7 +499,7 @@ class Merge:
             else:
                 status = BuildStatus.IN_PROGRESS if done + failed else BuildStatus.PENDING
             return total, done, percent, status, "workflows:counts"
-        for record in [newest, *reversed(self._of(Shape.LOCK, Shape.PLAN, Shape.CURRENT_PHASE, Shape.RUNTIME))]:
+        for record in [newest, *reversed(self._of(Shape.LOCK, Shape.BATCHES, Shape.CURRENT_PHASE, Shape.RUNTIME))]:
             if record is not None and record.status is not BuildStatus.UNKNOWN:
                 return None, None, record.percent, record.status, f"{record.shape}:{record.status_source}"
         return None, None, None, BuildStatus.UNKNOWN, ""

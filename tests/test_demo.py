@@ -150,7 +150,7 @@ def test_every_file_parses_at_every_step(scenario: Scenario) -> None:
             assert record.shape is shape_of(write.path)
             shapes.add(record.shape)
     assert shapes == {
-        Shape.CHECKPOINT, Shape.ORCHESTRATION, Shape.WORKFLOW, Shape.POOL, Shape.LOCK, Shape.FEATURES, Shape.PLAN,
+        Shape.CHECKPOINT, Shape.ORCHESTRATION, Shape.WORKFLOW, Shape.POOL, Shape.LOCK, Shape.FEATURES, Shape.BATCHES,
         Shape.CURRENT_PHASE,
     }  # fmt: skip
 

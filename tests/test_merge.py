@@ -194,7 +194,7 @@ def test_the_percentage_is_the_first_that_is_known() -> None:
     workflow = ".buildrunner/workflows/workflow_1_checkpoint.json"
     build.say((workflow, record(workflow, Shape.WORKFLOW, 1, percent=10.0, tally=Tally(total=10, completed=1))))
     assert (build.state.progress.percent, build.state.progress.total) == (10.0, 10)
-    build.say((plan, record(plan, Shape.PLAN, 1, percent=20.0)))
+    build.say((plan, record(plan, Shape.BATCHES, 1, percent=20.0)))
     assert build.state.progress.percent == 20.0
     phase = Phase(phase_id="5", status=Status.IN_PROGRESS, status_raw="active", updated_at=at(1))
     build.say((lock, record(lock, Shape.LOCK, 1, percent=30.0, phases=[phase])))

@@ -39,7 +39,7 @@ SHAPE_OF_FOLDER = {
     "pool_checkpoint": Shape.POOL,
     "orchestration_state": Shape.ORCHESTRATION,
     "lock_progress": Shape.LOCK,
-    "orchestration_json": Shape.PLAN,
+    "orchestration_json": Shape.BATCHES,
     "current_phase": Shape.CURRENT_PHASE,
     "features_json": Shape.FEATURES,
 }
@@ -265,7 +265,7 @@ def test_a_feature_registry(file):
         (POOL, Shape.POOL),
         (LOCK, Shape.LOCK),
         (FEATURES, Shape.FEATURES),
-        (PLAN, Shape.PLAN),
+        (PLAN, Shape.BATCHES),
         (CURRENT, Shape.CURRENT_PHASE),
         (".buildrunner/context/architecture.md", None),
         (".buildrunner/checkpoints/.checkpoint_1.json", None),

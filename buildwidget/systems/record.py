@@ -34,7 +34,7 @@ class Shape(StrEnum):
     RUNTIME = "runtime_checkpoint"  # F
     LOCK = "lock_progress"  # G
     FEATURES = "features"  # H
-    PLAN = "orchestration"  # H
+    BATCHES = "orchestration"  # H
     CURRENT_PHASE = "current_phase"  # H
 
 

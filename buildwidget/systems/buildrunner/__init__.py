@@ -31,7 +31,7 @@ _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
     Shape.RUNTIME: runtime.read,
     Shape.LOCK: lock.read,
     Shape.FEATURES: project.read_features,
-    Shape.PLAN: project.read_plan,
+    Shape.BATCHES: project.read_batches,
     Shape.CURRENT_PHASE: project.read_current_phase,
 }
 

@@ -12,7 +12,7 @@ __all__ = ["shape_of", "shape_of_keys"]
 _ROOT: Final = ".buildrunner"
 _PROJECT: Final = {
     "features.json": Shape.FEATURES,
-    "orchestration.json": Shape.PLAN,
+    "orchestration.json": Shape.BATCHES,
     "current-phase.json": Shape.CURRENT_PHASE,
 }
 
@@ -56,7 +56,7 @@ def _by_keys(data: dict[str, Any]) -> Shape | None:
     if "tasks_total" in keys or "tasks_done" in keys or "step_name" in keys:
         return Shape.LOCK
     if keys & {"total_phases", "completed_phases"}:
-        return Shape.PLAN
+        return Shape.BATCHES
     if type(data.get("tasks")) is dict or keys & {"execution_order", "total_tasks", "current_build"}:
         return Shape.ORCHESTRATION
     if keys & {"timestamp", "tasks_completed", "files_created", "tasksCompleted", "filesCreated", "components"}:

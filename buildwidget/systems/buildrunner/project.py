@@ -20,7 +20,7 @@ from ..record import Record, Shape
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["read_current_phase", "read_features", "read_plan"]
+__all__ = ["read_batches", "read_current_phase", "read_features"]
 
 
 def _time(data: dict[str, Any], reader: Reader) -> tuple[datetime, TsSource]:
@@ -58,7 +58,7 @@ def read_features(data: dict[str, Any], reader: Reader) -> Record:
     )
 
 
-def read_plan(data: dict[str, Any], reader: Reader) -> Record:
+def read_batches(data: dict[str, Any], reader: Reader) -> Record:
     """The record of the autopilot's plan: its batches of phases."""
     time, source = _time(data, reader)
     total = reader.count(data.get("total_phases"), "total_phases")
@@ -101,7 +101,7 @@ def read_plan(data: dict[str, Any], reader: Reader) -> Record:
     percent = percentage_said(percent, () if partial else statuses, (status, rule))
     return Record(
         path=reader.path,
-        shape=Shape.PLAN,
+        shape=Shape.BATCHES,
         time=time,
         ts_source=source,
         project=reader.text(data.get("project"), "project"),
