@@ -1,9 +1,9 @@
-"""Running a command so that its output is shown twice: here, unchanged, and in a build.
+"""Run a command and pass its output through, unchanged, while copying it to a build.
 
-The command gets what we have: on a terminal a pseudo-terminal, so that it writes at once and in colour, in a pipe or a
-file pipes. What it writes goes to our own outputs byte for byte, and besides to a *sink*, which is never waited for:
-what it cannot take in time is left out there, and said to be. An output of ours that cannot be written any more (a full
-disk, a reader that has gone) is given up, which is told on standard error; the command goes on.
+If our standard output is a terminal, the command gets a pseudo-terminal, so that it writes unbuffered and in colour;
+otherwise it gets pipes. Its output goes to our own outputs byte for byte, and also to a *sink*, which never blocks the
+command: output that the sink is too slow for is dropped there and replaced by a note. If one of our own outputs can no
+longer be written (disk full, pipe closed), it is abandoned with one warning on standard error; the command goes on.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ import msgspec
 
 __all__ = ["Mirror", "RunResult", "Sink", "run"]
 
-PIECE: Final = 64 * 1024
-MAY_WAIT: Final = 2**20  # bytes that wait for the sink before more are left out
-GIVE_UP: Final = 5.0  # seconds the sink has after the command has ended
+CHUNK: Final = 64 * 1024
+MAX_QUEUED: Final = 2**20  # bytes queued for the sink; more are dropped
+DRAIN_TIMEOUT: Final = 5.0  # seconds to drain the queue after the command has ended
 FORWARDED: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
 class Sink(Protocol):
-    """Takes output; may be slow, may fail."""
+    """A consumer of output; it may be slow and may fail."""
 
     def write(self, text: str, output_type: str) -> None:
-        """Take some output."""
+        """Consume a piece of output."""
         ...
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """End the output."""
         ...
 
 
 class RunResult(msgspec.Struct, frozen=True):
     """How a command ended.
 
-    ``exit_code`` is what a shell would say: its own, 128 + n when signal n ended it, 127 not found, 126 not executable.
+    ``exit_code`` is as in a shell: the command's own, 128 + n if signal n ended it, 127 not found, 126 not executable.
     """
 
     exit_code: int
@@ -62,7 +62,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
 
 class Mirror:
-    """Hands output on to a sink in a thread of its own; drops, and says so, what the sink is too slow for."""
+    """Passes output to a sink in a thread of its own; drops what exceeds the queue and notes how much was dropped."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -70,12 +70,12 @@ class Mirror:
         self._waiting = 0
         self._dropped = 0
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None  # not before the command runs: a child is made of one thread
+        self._thread: threading.Thread | None = None  # started by the first write, so that the fork happens without it
 
     def write(self, data: bytes, output_type: str) -> None:
-        """Take bytes; never waits."""
+        """Queue bytes for the sink without blocking."""
         with self._lock:
-            if self._waiting + len(data) > MAY_WAIT:
+            if self._waiting + len(data) > MAX_QUEUED:
                 self._dropped += len(data)
                 return
             self._waiting += len(data)
@@ -83,11 +83,11 @@ class Mirror:
         self._start()
 
     def end(self, *lines: tuple[str, str]) -> None:
-        """Let the rest be taken, and these last lines (text, output type), for a few seconds at most."""
+        """Queue the last lines (text, output type) and drain, for at most `DRAIN_TIMEOUT` seconds."""
         for text, kind in lines:
             self._queue.put((text.encode(), kind))
         self._queue.put(None)
-        self._start().join(GIVE_UP)
+        self._start().join(DRAIN_TIMEOUT)
 
     def _start(self) -> threading.Thread:
         if self._thread is None:
@@ -96,7 +96,7 @@ class Mirror:
         return self._thread
 
     def _next(self) -> tuple[bytes, str] | None:
-        """What comes next; empty after 100 ms of silence, so that a sink may send what it has kept."""
+        """Return the next item; empty bytes after 100 ms of silence, so that a sink can flush its buffer."""
         try:
             return self._queue.get(timeout=0.1)
         except queue.Empty:
@@ -104,7 +104,7 @@ class Mirror:
 
     def _work(self) -> None:
         decoders: dict[str, Any] = {}
-        unfinished: set[str] = set()  # kinds whose last line has no end yet
+        unfinished: set[str] = set()  # kinds whose last line has no newline yet
         try:
             while (item := self._next()) is not None:
                 data, kind = item
@@ -136,15 +136,15 @@ def run(command: list[str], sink: Sink, *, use_pty: bool | None = None) -> RunRe
     command
         The program and its arguments.
     sink
-        Where the output goes besides.
+        Where the output is copied to.
     use_pty
-        Give it a pseudo-terminal, or pipes, where standard output and standard error stay apart. None: a
-        pseudo-terminal if our standard output is a terminal; and an output that is none gets a pipe.
+        True: a pseudo-terminal. False: pipes, which keep standard output and standard error separate. None: a
+        pseudo-terminal if our standard output is a terminal, with a pipe for standard error if that is not one.
 
     Returns
     -------
     RunResult
-        How it ended; its last word is mirrored too.
+        How it ended. The sink also gets a last line about it.
     """
     mirror = Mirror(sink)
     started = time.monotonic()
@@ -157,18 +157,18 @@ def run(command: list[str], sink: Sink, *, use_pty: bool | None = None) -> RunRe
         code = 126
     except OSError as error:
         code = 126
-        _tell(f"{command[0]}: {error.strerror}")
+        _warn(f"{command[0]}: {error.strerror}")
     name = None
     if code < 0:
         with contextlib.suppress(ValueError):
             name = signal.Signals(-code).name
         code = 128 - code
     seconds = time.monotonic() - started
-    mirror.end((_last_word(command, code, name, seconds), "success" if code == 0 else "error"))
+    mirror.end((_summary(command, code, name, seconds), "success" if code == 0 else "error"))
     return RunResult(code, name, seconds)
 
 
-def _last_word(command: list[str], code: int, name: str | None, seconds: float) -> str:
+def _summary(command: list[str], code: int, name: str | None, seconds: float) -> str:
     program = os.path.basename(command[0])
     if code == 127:
         how = "was not found"
@@ -185,20 +185,20 @@ def _last_word(command: list[str], code: int, name: str | None, seconds: float) 
 
 
 def _on_pty(command: list[str], mirror: Mirror, *, as_ours: bool) -> int:
-    apart = as_ours and not os.isatty(2)  # `2> errors.txt`
+    separate = as_ours and not os.isatty(2)  # `2> errors.txt`
     main, other = pty.openpty()
     try:
         _copy_size(main)
-        if not os.isatty(1):  # a terminal of ours would make CR LF of LF itself
+        if not os.isatty(1):  # our own terminal would translate LF to CR LF itself
             attributes = termios.tcgetattr(other)
             attributes[1] &= ~termios.ONLCR
             termios.tcsetattr(other, termios.TCSANOW, attributes)
-        own = _terminal_stdin() is None  # then the command reads what we would read
-        # The child does nothing between fork and exec but two system calls: no lock of another thread is needed.
+        own = _terminal_stdin() is None  # the command then inherits our standard input
+        # Between fork and exec the child makes two system calls only, so it needs no lock that another thread may hold.
         streams: Any = {
             "stdin": _own_stdin() if own else other,
             "stdout": other,
-            "stderr": subprocess.PIPE if apart else other,
+            "stderr": subprocess.PIPE if separate else other,
         }
         process: Any = subprocess.Popen(command, **streams, preexec_fn=_own_terminal)  # noqa: PLW1509, S603
     except BaseException:
@@ -207,25 +207,25 @@ def _on_pty(command: list[str], mirror: Mirror, *, as_ours: bool) -> int:
     finally:
         os.close(other)
     sources = {main: (_Output(1), "stdout")}
-    if apart:
+    if separate:
         sources[process.stderr.fileno()] = (_Output(2), "stderr")
     with _forwarding(process), _raw_stdin(), _resizing(main):
         _pump(sources, process, mirror, keys_to=main)
     os.close(main)
-    if apart:
+    if separate:
         process.stderr.close()
     return process.wait()
 
 
 def _own_terminal() -> None:
-    """In the child: the pseudo-terminal is its controlling terminal, so that Ctrl-C there reaches it."""
+    """Make the pseudo-terminal the controlling terminal of the child, so that Ctrl-C reaches it."""
     os.setsid()
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
 
 
 @contextlib.contextmanager
 def _raw_stdin() -> Generator[None]:
-    """Keys go to the command as they are; whatever happens, the terminal is as it was afterwards."""
+    """Put our terminal into raw mode, so that keys reach the command unchanged; restore it afterwards."""
     fd = _terminal_stdin()
     if fd is None:
         yield
@@ -240,7 +240,7 @@ def _raw_stdin() -> Generator[None]:
 
 @contextlib.contextmanager
 def _resizing(main: int) -> Generator[None]:
-    """The command's terminal is as large as ours."""
+    """Keep the pseudo-terminal as large as our terminal."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -267,14 +267,14 @@ def _copy_size(main: int) -> None:
 
 
 def _on_pipes(command: list[str], mirror: Mirror, *, as_ours: bool) -> int:
-    joined = as_ours and _are_one(1, 2)  # `> log 2>&1`: what is said in order stays in order
+    joined = as_ours and _are_same_file(1, 2)  # `> log 2>&1`: one pipe keeps the order of both
     error = subprocess.STDOUT if joined else subprocess.PIPE
     process = subprocess.Popen(command, stdin=_own_stdin(), stdout=subprocess.PIPE, stderr=error)  # noqa: S603 (the user's own command)
     assert process.stdout is not None
     sources = {process.stdout.fileno(): (_Output(1), "stdout")}
     if process.stderr is not None:
         sources[process.stderr.fileno()] = (_Output(2), "stderr")
-    with _forwarding(process, hears_keys=True):
+    with _forwarding(process, same_group=True):
         _pump(sources, process, mirror)
     process.stdout.close()
     if process.stderr is not None:
@@ -282,7 +282,7 @@ def _on_pipes(command: list[str], mirror: Mirror, *, as_ours: bool) -> int:
     return process.wait()
 
 
-def _are_one(one: int, other: int) -> bool:
+def _are_same_file(one: int, other: int) -> bool:
     try:
         return os.path.sameopenfile(one, other)
     except OSError:
@@ -293,16 +293,16 @@ def _are_one(one: int, other: int) -> bool:
 
 
 class _Output:
-    """One of our own outputs. When it cannot be written any more, that is told once, and it is left alone."""
+    """One of our own outputs. After the first failed write it prints a warning and discards everything."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._works = True
-        if (sys.__stdout__ if fd == 1 else sys.__stderr__) is None:  # its number may be another file's by now
+        if (sys.__stdout__ if fd == 1 else sys.__stderr__) is None:  # the descriptor may belong to another file by now
             self._give_up("it is closed")
 
     def write(self, data: bytes) -> None:
-        """Write all of it, or give up."""
+        """Write all of the data; after an error, abandon the output."""
         try:
             if self._works:
                 _write_all(self._fd, data)
@@ -312,11 +312,11 @@ class _Output:
     def _give_up(self, why: str) -> None:
         self._works = False
         name = "standard output" if self._fd == 1 else "standard error"
-        _tell(f"{name} cannot be written ({why}); the command goes on, and its output is in the build")
+        _warn(f"{name} cannot be written ({why}); the command goes on, and its output is in the build")
 
 
-def _tell(text: str) -> None:
-    """A line on standard error, if it can be written."""
+def _warn(text: str) -> None:
+    """Write a line to standard error; ignore failure."""
     if sys.__stderr__ is not None:
         with contextlib.suppress(OSError):
             os.write(2, f"buildwidget: {text}\n".encode())
@@ -329,7 +329,7 @@ def _pump(
     *,
     keys_to: int | None = None,
 ) -> None:
-    """Pass everything on until its end. ``keys_to``: the pseudo-terminal that gets the keys of ours."""
+    """Copy sources to outputs until they end. ``keys_to``: the pseudo-terminal that gets the input of ours."""
     with selectors.DefaultSelector() as selector:
         for fd in sources:
             selector.register(fd, selectors.EVENT_READ)
@@ -349,7 +349,7 @@ def _pump(
                     selector.unregister(fd)
                     unread.discard(fd)
             if keys_to is not None and not ready and process.poll() is not None:
-                return  # a grandchild may keep the terminal open
+                return  # a grandchild may hold the terminal open
             if keys_to is not None and stdin is not None and stdin in ready:
                 data = _read(stdin)
                 if data:
@@ -361,17 +361,17 @@ def _pump(
 
 
 @contextlib.contextmanager
-def _forwarding(process: subprocess.Popen[bytes], *, hears_keys: bool = False) -> Generator[None]:
-    """Signals that would end us go to the command; we end when it does.
+def _forwarding(process: subprocess.Popen[bytes], *, same_group: bool = False) -> Generator[None]:
+    """Forward the signals that would end this process to the command.
 
-    ``hears_keys``: it is in our process group, and Ctrl-C on a terminal reaches both of us.
+    ``same_group``: the command is in our process group, so Ctrl-C on a terminal already reaches it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        if hears_keys and number in {signal.SIGINT, signal.SIGQUIT} and _is_in_foreground():
+        if same_group and number in {signal.SIGINT, signal.SIGQUIT} and _is_in_foreground():
             return
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
@@ -389,7 +389,7 @@ def _forwarding(process: subprocess.Popen[bytes], *, hears_keys: bool = False) -
 
 def _read(fd: int) -> bytes:
     try:
-        return os.read(fd, PIECE)
+        return os.read(fd, CHUNK)
     except OSError as error:
         if error.errno in {errno.EIO, errno.EBADF}:  # the other side of a pseudo-terminal is closed
             return b""
@@ -412,7 +412,7 @@ def _wait_writable(fd: int) -> None:
 
 
 def _is_in_foreground() -> bool:
-    """Whether the keys of our terminal are for our process group."""
+    """Return whether our process group is the foreground group of the terminal."""
     try:
         fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
@@ -426,7 +426,7 @@ def _is_in_foreground() -> bool:
 
 
 def _own_stdin() -> int | None:
-    """What the command gets as its input: ours, if we have one."""
+    """Return the command's standard input: None to inherit ours, ``DEVNULL`` if ours is closed."""
     return subprocess.DEVNULL if sys.__stdin__ is None else None
 
 

@@ -127,7 +127,7 @@ def test_help_teaches(command: str, told: list[str]) -> None:
         (["--since", "2026-03-01", "--table", "dependencies"], "--since cannot be used for the table dependencies"),
         (["--limit", "-1"], "--limit"),
         (["--format", "table", "--output", "x.txt"], "with --output choose csv, json, parquet or arrow"),
-        (["--output", "x.txt"], "x.txt does not say by its ending what it is to be"),
+        (["--output", "x.txt"], "cannot tell the format of x.txt from its suffix"),
     ],
 )
 def test_usage_is_2(shop: Project, words: list[str], told: str) -> None:
@@ -203,7 +203,7 @@ def test_every_table_is_there(folder: Path, table: str, tmp_path: Path) -> None:
     wanted = described(read_history(folder, cache=False), table)
     assert found.equals(wanted)
     assert found.schema.metadata[b"buildwidget.table"].decode() == table
-    assert done.stderr == f"buildwidget: {wanted.num_rows:,} rows are in {tmp_path / 'x.parquet'}\n"
+    assert done.stderr == f"buildwidget: wrote {wanted.num_rows:,} rows to {tmp_path / 'x.parquet'}\n"
 
 
 def test_parquet_and_arrow_in_a_pipe_and_in_a_file(folder: Path, tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_in_a_terminal_there_are_a_hundred_rows(folder: Path) -> None:
 def test_a_terminal_gets_nothing_binary(shop: Project) -> None:
     code, shown = in_terminal("history", shop.root, "-f", "parquet")
     assert code == 2
-    assert "parquet is binary, and this is a terminal; name a file with --output" in shown.replace("\n", " ")
+    assert "parquet is binary and standard output is a terminal; name a file with --output" in shown.replace("\n", " ")
 
 
 def test_nothing_from_a_file_moves_the_terminal(tmp_path: Path) -> None:

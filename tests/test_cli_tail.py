@@ -54,11 +54,11 @@ class Played:
 
     def _take(self, chunks) -> None:
         for chunk in chunks:
-            self.shown += texts(self._lines.take(told(chunk.line, chunk.output, chunk.source), self.now))
+            self.shown += texts(self._lines.push(told(chunk.line, chunk.output, chunk.source), self.now))
 
 
 def test_an_ordinary_line_is_shown_at_once() -> None:
-    assert texts(OutputLines().take(told(1, "a\n\nb\n"), 0)) == ["a\n", "\n", "b\n"]
+    assert texts(OutputLines().push(told(1, "a\n\nb\n"), 0)) == ["a\n", "\n", "b\n"]
 
 
 def test_a_progress_line_is_one_line() -> None:
@@ -120,7 +120,7 @@ def test_a_line_that_always_changes_is_shown_now_and_then() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     lines = OutputLines()
-    shown = [text for n in range(20_000) for text in texts(lines.take(told(n + 1, f"part {n}"), 0))]
+    shown = [text for n in range(20_000) for text in texts(lines.push(told(n + 1, f"part {n}"), 0))]
     assert len(lines._held) <= MAX_HELD
     assert len(lines._shown) <= MAX_SHOWN
     assert [*shown, *texts(lines.finish())] == [f"part {n}" for n in range(20_000)], "none is lost"

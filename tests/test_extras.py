@@ -187,7 +187,7 @@ def test_commands_that_need_none(base, shop) -> None:
 def test_a_command_is_run_though_nobody_else_can_watch_it(base, shop) -> None:
     done = command(base, "run", "--project", shop, "--", sys.executable, "-c", "print('out'); raise SystemExit(3)")
     assert (done.returncode, done.stdout) == (3, "out\n")
-    assert re.fullmatch(r"buildwidget: nobody else can watch: [^\n]*'buildwidget\[server\]'\n", done.stderr)
+    assert re.fullmatch(r"buildwidget: the build is not served: [^\n]*'buildwidget\[server\]'\n", done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,14 @@ app = typer.Typer(
         "Watch a build that writes checkpoint files.\n\n"
         "In a notebook: import buildwidget as bw; bw.watch('path/to/project')\n\n"
         "\b\nIn a terminal:\n"
-        "  buildwidget demo                 a simulated build, to see what it is like\n"
-        "  buildwidget demo --lab           the same, and live in JupyterLab\n"
+        "  buildwidget demo                 a simulated build, to try it out\n"
+        "  buildwidget demo --lab           the same, also live in JupyterLab\n"
         "  buildwidget watch path/to/proj   a real build, live\n"
-        "  buildwidget parse FILE           what one file says\n\n"
+        "  buildwidget parse FILE           print the content of one file\n\n"
         "\b\nFor other machines and programs:\n"
         "  buildwidget serve path/to/proj   a live page, and a WebSocket for any client\n"
         "  buildwidget run -- make          run a command, and show its output to all of them\n"
-        "  buildwidget status URL|PATH      how it stands; tail, events and wait follow it"
+        "  buildwidget status URL|PATH      its current state; see also tail, events, wait"
     ),
     epilog=CODES,
 )
@@ -67,13 +67,13 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=version_option)
     ] = False,
 ) -> None:
-    """What comes before a command."""
+    """Options that come before the command."""
 
 
 def main() -> NoReturn:
-    """Run the command line: every way out of a command ends here, with a line and an exit code."""
+    """Run the command line and exit: every error becomes a message on standard error and an exit code."""
     output = open_streams()
-    code = _run_to_its_end()
+    code = _run_command()
     with contextlib.suppress(OutputError):
         sys.stdout.flush()
     if output.problem is not None:
@@ -82,8 +82,8 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _run_to_its_end() -> int:
-    """Run the command that is asked for; its exit code."""
+def _run_command() -> int:
+    """Run the requested command and return its exit code."""
     try:
         with needs_extra("this command"):
             app(prog_name="buildwidget")
@@ -92,11 +92,11 @@ def _run_to_its_end() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OutputError:
-        return OUTPUT  # `main` says it
+        return OUTPUT  # `main` prints the error
     except BuildwidgetError as error:
         note(str(error))
         return code_of(error)
-    except Exception:  # noqa: BLE001 (a fault of ours must not look like a failed build, whose exit code is 1)
+    except Exception:  # noqa: BLE001 (an internal error must not look like a failed build, whose exit code is 1)
         traceback.print_exc()
         return FAULT
     return COMPLETED

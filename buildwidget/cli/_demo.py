@@ -1,4 +1,4 @@
-"""``demo`` and ``watch``: a build live in this terminal."""
+"""The ``demo`` and ``watch`` commands: show a build live in this terminal."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def demo(
         typer.Option(help="The project folder to write. Default: buildwidget-demo, here.", show_default=False),
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0.01, help="1 takes two to three minutes; 10 is ten times as fast.")
+        float, typer.Option(min=0.01, help="At 1 the build lasts two to three minutes; 10 is ten times as fast.")
     ] = 1.0,
     duration: Annotated[
         float | None,
         typer.Option(min=0.01, help="Length of the build in seconds, instead of --speed.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another number, another build.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed: another number gives another build.")] = 0,
     replace: Annotated[
         bool,
         typer.Option(
@@ -72,7 +72,7 @@ def demo(
       buildwidget demo --instant --out shop   all files of a finished build, at once
 
     \b
-    Exit codes: 0 also after Ctrl-C, 1 it cannot be played there, 2 usage, or the
+    Exit codes: 0 also after Ctrl-C, 1 the folder cannot be used, 2 usage, or the
     extra "lab" is missing, 74 the disk is full.
     """
     from ..demo.runner import prepare, write_instant
@@ -110,7 +110,7 @@ def demo(
 
 
 def _end(error: DemoError | OSError, folder: Path) -> NoReturn:
-    """Say why the demo cannot go on; a disk that is full has an exit code of its own."""
+    """Print why the demo cannot go on and exit; a full disk has an exit code of its own."""
     cause = error if isinstance(error, OSError) else error.__cause__
     code = code_of_write(cause) if isinstance(cause, OSError) else FAILED
     if isinstance(error, OSError):

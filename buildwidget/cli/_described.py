@@ -1,4 +1,4 @@
-"""What one file of a build says, as lines for a person: what is known of it first, then all else that it holds."""
+"""The content of one file of a build as lines of text: recognised fields first, then everything else."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MOST: Final = 200  # rows of one list
 DEEP: Final = 4  # levels of what lies inside
 WIDE: Final = 20  # values in one row of a list
 HEAD: Final = ("id", "timestamp", "phase")
-# What the lines above the rest already say, or what is worked out from it.
-SAID: Final = {
+# Fields that the first lines already show, or that are computed from them.
+SHOWN: Final = {
     *(*HEAD, "components", "features", "component_stats", "feature_stats", "overall_progress"),
     "completion_percentage",
 }
 
 
-def describe(said: dict[str, Any]) -> Generator[Text]:
+def describe(content: dict[str, Any]) -> Generator[Text]:
     """The lines for what `buildwidget.parse_checkpoint` gives."""
-    overall: dict[str, Any] = said.get("overall_progress") or {}
-    percent = said.get("completion_percentage")
+    overall: dict[str, Any] = content.get("overall_progress") or {}
+    percent = content.get("completion_percentage")
     facts = [
-        *((name, said.get(name)) for name in HEAD),
+        *((name, content.get(name)) for name in HEAD),
         ("status", f"{overall.get('status', 'unknown')} (by {overall.get('status_source') or 'no rule'})"),
         ("progress", "unknown" if percent is None else f"{percent:.1f} %"),
     ]
@@ -37,7 +37,7 @@ def describe(said: dict[str, Any]) -> Generator[Text]:
         if value is not None:
             yield Text.assemble((f"{name:9}", "dim"), " ", _short(value))
     for title in ("components", "features"):
-        items: list[dict[str, Any]] = said.get(title) or []
+        items: list[dict[str, Any]] = content.get(title) or []
         if items:
             yield Text()
             yield Text(f"{title} ({len(items)})", style="bold")
@@ -47,13 +47,13 @@ def describe(said: dict[str, Any]) -> Generator[Text]:
                 yield Text.assemble(
                     ("    ✔ ", "green") if task.get("completed") else ("    ○ ", "dim"), _short(task["name"])
                 )
-    for name, value in said.items():
-        if name not in SAID and not _is_empty(value):
+    for name, value in content.items():
+        if name not in SHOWN and not _is_empty(value):
             yield from _rest(name, _without_items(value) if name == "metadata" else value, 0)
 
 
 def _item(item: dict[str, Any]) -> Text:
-    """A component or a feature."""
+    """Return the line for a component or a feature."""
     status = Status(item.get("status") or Status.UNKNOWN)
     icon, style = ICONS[status]
     name = clean(item.get("name") or item.get("id") or "", 60)
@@ -75,10 +75,10 @@ def _item(item: dict[str, Any]) -> Text:
 
 
 def _without_items(metadata: Any) -> Any:
-    """Metadata without the components and features in it, which are shown already."""
+    """Return metadata without its components and features, which are shown already."""
     if not isinstance(metadata, Mapping):
         return metadata
-    return {key: value for key, value in cast("Mapping[str, Any]", metadata).items() if key not in SAID}
+    return {key: value for key, value in cast("Mapping[str, Any]", metadata).items() if key not in SHOWN}
 
 
 def _is_empty(value: Any) -> bool:
@@ -86,7 +86,7 @@ def _is_empty(value: Any) -> bool:
 
 
 def _rest(name: str, value: Any, depth: int) -> Generator[Text]:
-    """Anything: a value in a line; a list or an object with a line for each of what is in it."""
+    """Yield a line for a scalar; for a list or an object, a heading and a line for each entry."""
     indent = "  " * depth
     label = clean(name, 60)
     if _is_empty(value):
@@ -121,7 +121,7 @@ def _is_flat(value: Mapping[str, Any]) -> bool:
 
 
 def _row(value: Any) -> str:
-    """Anything in one line."""
+    """Return any value in one line; of an object, each non-empty field with its name."""
     if isinstance(value, Mapping):
         pairs = [(key, one) for key, one in cast("Mapping[str, Any]", value).items() if not _is_empty(one)]
         more = f"  … {len(pairs) - WIDE} more" if len(pairs) > WIDE else ""
@@ -130,7 +130,7 @@ def _row(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value in a line."""
+    """Return a value as short text in one line."""
     match value:
         case bool():
             return "yes" if value else "no"
@@ -147,5 +147,5 @@ def _short(value: Any) -> str:
 
 
 def _inner(value: Any) -> str:
-    """A value inside a list in a line: what is nested deeper is shown as it is written."""
+    """Return an element of a list as short text; nested values as their ``str``."""
     return clean(value, 120) if type(value) in {dict, list} else _short(value)

@@ -1,4 +1,4 @@
-"""``tail``, ``events``, ``status`` and ``wait``: how a build stands and what happens, here or on a server."""
+"""The ``tail``, ``events``, ``status`` and ``wait`` commands, for a local project or a build on a server."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ def tail(
     as_json: AsJson = False,
     types: Types = None,
     since: Annotated[
-        str | None, typer.Option(metavar="SEQ|EPOCH:SEQ", help="Begin after this message.", show_default=False)
+        str | None, typer.Option(metavar="SEQ|EPOCH:SEQ", help="Start after this message.", show_default=False)
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help=f"Go on with what comes; or show the newest {NEWEST}, and end.")
+        bool, typer.Option("--follow/--no-follow", help=f"Follow new messages, or print the newest {NEWEST} and exit.")
     ] = True,
     token: Token = None,
 ) -> None:
-    """Print what happens, a line each, as it happens. Ctrl-C ends it (130).
+    """Print messages as they arrive, one per line, until Ctrl-C (130).
 
-    A server that is away is waited for, and said to be, on standard error; messages
-    that were lost meanwhile are told of by a line of type "gap". Output that is
-    drawn again and again (a progress bar) is a line once it has settled; --json has
-    every look of it.
+    A lost connection is retried, with a note on standard error; messages lost in
+    the meantime are reported by a line of type "gap". Output that is redrawn (a
+    progress bar) is printed once it has settled; --json prints every version of it.
 
     \b
     Examples:
@@ -59,11 +58,11 @@ def events(
     as_json: AsJson = False,
     types: Types = None,
     since: Annotated[
-        str | None, typer.Option(metavar="SEQ|EPOCH:SEQ", help="Only those after this message.", show_default=False)
+        str | None, typer.Option(metavar="SEQ|EPOCH:SEQ", help="Only messages after this one.", show_default=False)
     ] = None,
     token: Token = None,
 ) -> None:
-    """Print all messages that the log still holds, and end.
+    """Print all messages that the log still holds, and exit.
 
     \b
     Examples:
@@ -78,19 +77,19 @@ def events(
 
 def status(
     place: Place = ".",
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole state as one JSON object.")] = False,
     exit_status: Annotated[
-        bool, typer.Option("--exit-status", help="Say it in the exit code too; 0 also while a healthy build goes on.")
+        bool, typer.Option("--exit-status", help="Exit code by status; 0 also while a build is running normally.")
     ] = False,
     token: Token = None,
 ) -> None:
-    """Say how a build stands.
+    """Print the current state of a build.
 
     \b
     Examples:
       buildwidget status ~/shop
       buildwidget status http://127.0.0.1:8000 --json | jq .state.progress.percent
-      buildwidget status --exit-status || echo "not well"
+      buildwidget status --exit-status || echo "failed or stalled"
 
     \b
     Exit codes: 0, 2 usage, 3 no build, 5 the server refuses or cannot be reached;
@@ -122,7 +121,7 @@ def status(
                     silence=silence or 0.0,
                 )
             )
-        code = _verdict(state)
+        code = _exit_code_of(state)
     if not has_build(state):
         if not as_json:
             note(f"there is no build in {place} yet")
@@ -133,13 +132,14 @@ def status(
 def wait(
     place: Place = ".",
     timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long (124).", show_default=False)
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Time out after this many seconds (124).", show_default=False),
     ] = None,
     token: Token = None,
 ) -> None:
-    """Wait for the end of a build.
+    """Wait until a build has ended.
 
-    A build that stalls ends the waiting, too (4). A server that is away is waited for.
+    Exits also when the build stalls (4). A lost connection is retried.
 
     \b
     Examples:
@@ -148,7 +148,7 @@ def wait(
 
     \b
     Exit codes: 0 completed, 1 failed, 2 usage, 3 no build, 4 stalled, 5 the server
-    refuses or cannot be reached, 124 --timeout is over, 130 Ctrl-C.
+    refuses or cannot be reached, 124 timed out, 130 Ctrl-C.
     """
     import time
 
@@ -158,7 +158,7 @@ def wait(
     line = _ProgressLine()
     try:
         with _feed(place, token, notify=line.note) as feed:
-            while (code := _verdict(state := feed.state)) is None:
+            while (code := _exit_code_of(state := feed.state)) is None:
                 line.show(state, place)
                 left = 1.0 if end is None else min(1.0, end - time.monotonic())
                 if left <= 0:
@@ -169,18 +169,18 @@ def wait(
     if code is None:
         if not has_build(state):
             fail(f"there is no build in {place} yet", NO_BUILD)
-        fail(f"not over after {timeout:g} s", TIMEOUT)
+        fail(f"timed out: the build has not ended after {timeout:g} s", TIMEOUT)
     raise typer.Exit(code)
 
 
 class _ProgressLine:
-    """How it stands, in one line of the terminal; nothing where standard error is no terminal."""
+    """A progress line on standard error; nothing is written if that is not a terminal."""
 
     def __init__(self) -> None:
         self._shown = ""
 
     def end(self) -> None:
-        """Go on below it."""
+        """End the line, so that later output begins below it."""
         if self._shown:
             self._write("\n")
             self._shown = ""
@@ -191,7 +191,7 @@ class _ProgressLine:
         sys.stderr.flush()
 
     def show(self, state: State, place: str) -> None:
-        """Show a state, if it looks different."""
+        """Draw the line for a state, if its text has changed."""
         if not sys.stderr.isatty():
             return
         percent = state.progress.percent
@@ -203,13 +203,13 @@ class _ProgressLine:
             self._shown = text
 
     def note(self, text: str) -> None:
-        """Say something else, on a line of its own."""
+        """Print a message on a line of its own."""
         self.end()
         note(text)
 
 
-def _verdict(state: State) -> int | None:
-    """The exit code that says how a build stands; None while it goes on."""
+def _exit_code_of(state: State) -> int | None:
+    """Return the exit code for the status of a build; None while it is running."""
     from ..feeds import stalled
     from ..model import BuildStatus
 
@@ -223,7 +223,7 @@ def _verdict(state: State) -> int | None:
 
 
 def _feed(place: str, token: str | None, **options: Any) -> Feed:
-    """The build at a path or an address, or a clear word why there is none."""
+    """Open the feed of the build at a path or URL; exit with an error message if the path is not a project."""
     from ..feeds import is_url, open_feed
 
     if not is_url(place):
@@ -238,7 +238,7 @@ def _follow(place: str, as_json: bool, types: str | None, since: str | None, fol
     if since is not None:
         epoch, _, text = since.rpartition(":")
         if not (text.isascii() and text.isdigit()):
-            fail(f"--since needs the number of a message, or EPOCH:NUMBER, got {since!r}", USAGE)
+            fail(f"--since needs a sequence number, or EPOCH:NUMBER, got {since!r}", USAGE)
         number = int(text)
     try:
         wanted = None if types is None else types_of(types.split(",")) | {"gap"}
@@ -255,7 +255,7 @@ def _follow(place: str, as_json: bool, types: str | None, since: str | None, fol
         feed = stack.enter_context(
             _feed(place, token, epoch=epoch or None, since=number, reconnect=follow, notify=note)
         )
-        for message in _as_they_come(feed) if follow else _up_to_now(feed):
+        for message in _following(feed) if follow else _up_to_now(feed):
             if message is None:
                 if tick is not None:
                     tick()
@@ -263,15 +263,15 @@ def _follow(place: str, as_json: bool, types: str | None, since: str | None, fol
                 show(message)
 
 
-def _as_they_come(feed: Feed) -> Generator[Any]:
-    """The messages, for ever; None whenever all that has come was given, and at least twice a second."""
+def _following(feed: Feed) -> Generator[Any]:
+    """Yield messages without end; yield None when no more are pending, at least twice a second."""
     while True:
         yield from feed.messages(0.5)
         yield None
 
 
 def _up_to_now(feed: Feed) -> Generator[Any]:
-    """The messages that there are now, and no later ones."""
+    """Yield the messages up to the newest one at the time of the call."""
     from ..events import Gap
 
     at, last = feed.begins_after, feed.newest

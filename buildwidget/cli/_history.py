@@ -36,7 +36,7 @@ class DiffFormat(StrEnum):
     JSON = "json"
 
 
-SHOWN_ROWS = 100  # of a table in a terminal, unless --limit says otherwise
+SHOWN_ROWS = 100  # rows of a table in a terminal, unless --limit is given
 ENDINGS = {
     "csv": "csv",
     "json": "json",
@@ -66,7 +66,9 @@ def history(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to. Default: standard output.", show_default=False),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The file to write. Default: standard output.", show_default=False
+        ),
     ] = None,
     git: Annotated[
         bool, typer.Option("--git", help="Also every version that was committed to git: what rollbacks overwrote.")
@@ -89,7 +91,7 @@ def history(
         ),
     ] = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Read every file anew, and keep nothing for the next time.")
+        bool, typer.Option("--no-cache", help="Read every file again and do not write the cache.")
     ] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the tables, their rows and columns, and end.")] = False,
 ) -> None:
@@ -110,8 +112,8 @@ def history(
       buildwidget history --git -t checkpoints     also what rollbacks overwrote
 
     \b
-    Exit codes: 0, 1 it cannot be done and a line says why, 2 usage, 3 no build
-    there, 74 the output is full or closed.
+    Exit codes: 0, 1 an error, which is printed, 2 usage, 3 no build there, 74 the
+    output is full or closed.
     """
     from ..history.tables import TABLES
 
@@ -119,10 +121,10 @@ def history(
         fail(f"there is no table {table!r}; there are {', '.join(TABLES)}", USAGE)
     wanted = form or _form_of(output)
     if output is not None and wanted is TableFormat.TABLE:
-        fail("a table is to be read here; with --output choose csv, json, parquet or arrow", USAGE)
+        fail("format table is only for the terminal; with --output choose csv, json, parquet or arrow", USAGE)
     binary = wanted in {TableFormat.PARQUET, TableFormat.ARROW}
     if binary and output is None and sys.stdout.isatty():
-        fail(f"{wanted} is binary, and this is a terminal; name a file with --output, or use a pipe", USAGE)
+        fail(f"{wanted} is binary and standard output is a terminal; name a file with --output, or use a pipe", USAGE)
     moment = None if since is None else _moment(since)
     build = _history(path, git=git, cache=not no_cache)
     if listed:
@@ -149,7 +151,7 @@ def history(
                 write(found, file, wanted)
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror or error}", code_of_write(error))
-        note(f"{found.num_rows:,} rows are in {output}")
+        note(f"wrote {found.num_rows:,} rows to {output}")
     warnings = build.arrow("warnings").num_rows
     if warnings and table != "warnings":
         note(f"{warnings:,} warnings; --table warnings lists them")
@@ -159,18 +161,18 @@ def diff(
     a: Annotated[
         str, typer.Argument(metavar="A", help="A checkpoint: its id, first, last, -1 (the last), -2 ..., or a file.")
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one; a file too, if A is one.")],
-    path: Annotated[str, typer.Argument(help="The project. Not asked for if A and B are files.")] = ".",
-    everything: Annotated[bool, typer.Option("--all", help="Also what is the same in both.")] = False,
+    b: Annotated[str, typer.Argument(metavar="B", help="The other checkpoint; a file if A is one.")],
+    path: Annotated[str, typer.Argument(help="The project. Not used if A and B are files.")] = ".",
+    everything: Annotated[bool, typer.Option("--all", help="Also list what is the same in both.")] = False,
     form: Annotated[DiffFormat, typer.Option("--format", "-f", help="json: an object per line.")] = DiffFormat.TABLE,
     session: Annotated[
         str | None,
         typer.Option("--session", metavar="ID", help="Which project, if PATH holds several.", show_default=False),
     ] = None,
 ) -> None:
-    """Say what changed from one checkpoint to another, item by item.
+    """Print what changed from one checkpoint to another, item by item.
 
-    What differs by less than can be shown (a part of a second, in a table) is left out.
+    Differences too small to be shown (less than a second, in a table) are left out.
 
     \b
     Examples:
@@ -222,17 +224,17 @@ def diff(
 
 
 def _form_of(output: Path | None) -> TableFormat:
-    """The format that a file's name asks for, or that is best where standard output goes."""
+    """Return the format for a file suffix; without a file, a table on a terminal and CSV in a pipe."""
     if output is None:
         return TableFormat.TABLE if sys.stdout.isatty() else TableFormat.CSV
     form = ENDINGS.get(output.suffix.lower().removeprefix("."))
     if form is None:
-        fail(f"{output} does not say by its ending what it is to be; choose a --format", USAGE)
+        fail(f"cannot tell the format of {output} from its suffix; choose one with --format", USAGE)
     return TableFormat(form)
 
 
 def _moment(text: str) -> datetime:
-    """A time as somebody types it; without a zone it is in UTC, as all that is printed."""
+    """Parse a time option; without a zone it is in UTC, like all printed times."""
     from datetime import UTC, datetime
 
     try:
@@ -243,12 +245,12 @@ def _moment(text: str) -> datetime:
 
 
 def _checkpoint(text: str) -> str | int:
-    """A checkpoint as somebody types it: a position from the end, else an id, first or last."""
+    """Parse a checkpoint argument: a negative position from the end, else an id, first or last."""
     return int(text) if text.startswith("-") and text[1:].isdecimal() and text.isascii() else text
 
 
 def _history(path: str, *, git: bool = False, cache: bool = True) -> Any:
-    """The `History` of the builds at a path, or a clear word why there is nothing."""
+    """Return the `History` of the builds at a path; exit with an error message if there is none."""
     from ..errors import GitError, NotAGitRepositoryError
     from ..history import read_history
 

@@ -1,4 +1,4 @@
-"""Messages as they come, as lines for a person."""
+"""Messages of a feed as lines of text."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["MessageLines"]
 
 
 class MessageLines:
-    """Prints messages; of output, each line when it has settled. On a terminal, what still moves is the last line."""
+    """Prints messages; lines of output once they have settled. On a terminal, the last line shows the moving one."""
 
     def __init__(self) -> None:
         self._console = make_console()
         self._moves = not is_plain(self._console)
         self._output = OutputLines()
-        self._last = ""  # what stands in the last line, to be written over
+        self._last = ""  # text of the last line, to be overwritten
 
     def show(self, message: Any) -> None:
-        """Print a message, or let it wait."""
+        """Print a message; hold back output that has not settled."""
         if isinstance(message, TerminalOutput):
-            self._print(self._output.take(message, time.monotonic()))
+            self._print(self._output.push(message, time.monotonic()))
             return
-        if isinstance(message, Gap) and message.from_seq is None:  # line numbers begin anew
+        if isinstance(message, Gap) and message.from_seq is None:  # a new log: line numbers start again
             self._print(self._output.finish())
         self._print([message])
 
     def tick(self) -> None:
-        """A moment has passed: print what has settled."""
+        """Print lines that have settled by now. Call it regularly."""
         self._print(self._output.due(time.monotonic()))
         if not self._moves:
             return
@@ -50,7 +50,7 @@ class MessageLines:
             self._last = text
 
     def end(self) -> None:
-        """Print what still waits."""
+        """Print everything that is held back."""
         self._print(self._output.finish())
         self._erase()
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what a path means."""
+"""Options shared by several commands, and the resolution of a path to a project."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ._output import USAGE, fail
 __all__ = ["AsJson", "Place", "Token", "Types", "project_folder"]
 
 
-Place = Annotated[str, typer.Argument(metavar="URL|PATH", help="The address of a server, or a project's folder.")]
+Place = Annotated[str, typer.Argument(metavar="URL|PATH", help="The URL of a server, or a project folder.")]
 Token = Annotated[
     str | None,
     typer.Option(
-        help="What the server asks for. Also: BUILDWIDGET_TOKEN.", envvar="BUILDWIDGET_TOKEN", show_envvar=False
+        help="The server's read token. Also: BUILDWIDGET_TOKEN.", envvar="BUILDWIDGET_TOKEN", show_envvar=False
     ),
 ]
 Types = Annotated[
@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line."
 
 
 def project_folder(path: Path) -> Path:
-    """The project that a path means, or a clear word why it means none."""
+    """Return the project folder for a path; exit with an error message if it is not a folder."""
     path = path.expanduser()
     if path.name == ".buildrunner":
         path = path.parent

@@ -1,4 +1,4 @@
-"""What the commands say, where, and with which exit code they end."""
+"""Output, error messages and exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ COMPLETED, FAILED, USAGE, NO_BUILD, STALLED, CONNECTION = 0, 1, 2, 3, 4, 5
 FAULT, OUTPUT, TIMEOUT, INTERRUPTED = 70, 74, 124, 130
 CODES = (
     "\b\nExit codes:\n"
-    "    0  all is well; wait, watch --until-done: the build is completed\n"
-    "    1  it cannot be done, and a line says why; wait, watch --until-done,\n"
+    "    0  success; wait, watch --until-done: the build has completed\n"
+    "    1  an error, which is printed; wait, watch --until-done,\n"
     "       status --exit-status: the build has failed\n"
-    "    2  wrong usage, or a part of buildwidget that is not installed\n"
+    "    2  wrong usage, or an extra of buildwidget that is not installed\n"
     "    3  there is no build\n"
     "    4  the build has stalled\n"
-    "    5  a server refuses, or cannot be reached\n"
-    "   70  a fault of buildwidget itself\n"
-    "   74  the output cannot be written: it is full, or closed\n"
-    "  124  --timeout is over\n"
+    "    5  the server refuses or cannot be reached\n"
+    "   70  an internal error of buildwidget\n"
+    "   74  the output cannot be written: disk full, or pipe closed\n"
+    "  124  timed out (--timeout)\n"
     "  130  ended by Ctrl-C\n"
     "run ends with the exit code of its command."
 )
-_CODE_OF: dict[type[BuildwidgetError], int] = {  # the first that fits
+_CODE_OF: dict[type[BuildwidgetError], int] = {  # the first match counts
     OutputError: OUTPUT,
     ClientError: CONNECTION,
     OptionsError: USAGE,
@@ -70,26 +70,26 @@ _CODE_OF: dict[type[BuildwidgetError], int] = {  # the first that fits
 
 
 def code_of(error: BuildwidgetError) -> int:
-    """The exit code of a command that ends with this error."""
+    """Return the exit code of a command that ends with this error."""
     return next((code for kind, code in _CODE_OF.items() if isinstance(error, kind)), FAILED)
 
 
 def code_of_write(error: OSError) -> int:
-    """The exit code of a command that cannot write what it is asked to: whether that is full or closed, or wrong."""
+    """Return the exit code for a failed write: `OUTPUT` if the disk is full or the pipe closed, else `FAILED`."""
     full_or_closed = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE, errno.EIO}
     return OUTPUT if error.errno in full_or_closed else FAILED
 
 
 def echo(text: str) -> None:
-    """A line on standard output, there at once."""
+    """Write a line to standard output and flush it."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def echo_json(data: bytes) -> None:
-    """JSON (UTF-8) as a line on standard output: as it is, or with escapes where the output is in another encoding.
+    """Write JSON (UTF-8) as a line to standard output; escape non-ASCII characters if the output is not UTF-8.
 
-    So a program can read it whatever the encoding is, and no sign is lost.
+    So a program can read it whatever the encoding is, and no character is lost.
     """
     text = data.decode()
     if sys.stdout.encoding.lower().replace("-", "") != "utf8":
@@ -98,20 +98,20 @@ def echo_json(data: bytes) -> None:
 
 
 def note(text: str) -> None:
-    """A line for the person at the terminal, on standard error."""
-    line = "".join(sign if sign.isprintable() else " " for sign in text)  # it may hold what a server has said
+    """Write a message to standard error."""
+    line = "".join(char if char.isprintable() else " " for char in text)  # it may hold text from a server
     sys.stderr.write(f"buildwidget: {line}\n")
     sys.stderr.flush()
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
-    """Say why it cannot be done, and end the command."""
+    """Print an error message and exit with a code."""
     note(message)
     raise typer.Exit(code)
 
 
 def make_console() -> Console:
-    """Where rich draws: text is text there, whatever is in it."""
+    """Return a rich console that does not interpret markup, emoji codes or patterns in text."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False)

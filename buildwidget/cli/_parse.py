@@ -1,4 +1,4 @@
-"""``parse``: what one file says."""
+"""The ``parse`` command: print the content of one file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parse(
     file: Annotated[Path, typer.Argument(help="A file below .buildrunner.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    """Tell what one file of a build says: a checkpoint or any other JSON, a log, context in Markdown.
+    """Print the content of one file of a build: a checkpoint or other JSON, a log, Markdown context.
 
     \b
     Examples:
@@ -25,8 +25,8 @@ def parse(
       buildwidget parse .buildrunner/logs/build.log
 
     \b
-    Exit codes: 0, 1 it cannot be read and a line says why, 2 usage, 74 it cannot be
-    written.
+    Exit codes: 0, 1 the file cannot be read (the error is printed), 2 usage, 74 the
+    output cannot be written.
     """
     import json
 
@@ -36,14 +36,14 @@ def parse(
 
     is_text = kind_of_text(file) is not None
     try:
-        said = read_text(file) if is_text else parse_checkpoint(file)
+        content = read_text(file) if is_text else parse_checkpoint(file)
     except CheckpointError as error:
         fail(str(error))
     if as_json:
-        echo_json(json.dumps(said, indent=2, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
+        echo_json(json.dumps(content, indent=2, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
         return
     from ._described import describe
 
     console = make_console()
-    for line in describe_text(said) if is_text else describe(said):
+    for line in describe_text(content) if is_text else describe(content):
         console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``run``: a command, and its output in the build."""
+"""The ``run`` command: run a program and publish its output in a build."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="URL", help="A running server. Default: serve it from here.", show_default=False),
+        typer.Option(
+            "--to", metavar="URL", help="A running server. Default: start one for this run.", show_default=False
+        ),
     ] = None,
     token: Annotated[
         str | None,
@@ -34,9 +36,7 @@ def run(
     ] = None,
     project: Annotated[Path, typer.Option(help="Without --to: the project that is served with the output.")] = Path(),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Without --to: the port. 0: any free one.")] = 0,
-    source: Annotated[
-        str | None, typer.Option(help="What the output is labelled with. Default: the command's name.")
-    ] = None,
+    source: Annotated[str | None, typer.Option(help="Label of the output. Default: the command's name.")] = None,
     use_pty: Annotated[
         bool | None,
         typer.Option(
@@ -48,16 +48,16 @@ def run(
 ) -> None:
     """Run a command; show its output here, unchanged, and live in the build.
 
-    It ends with the exit code of the command: 128 + n if signal n ended it, 127 if it was not found. When its output
-    cannot be written here any more (a full disk, a closed pipe), the command goes on, and this is told once.
+    Exits with the exit code of the command: 128 + n if signal n ended it, 127 if it was not found. If its output
+    can no longer be written here (disk full, pipe closed), the command goes on and one warning is printed.
 
     \b
     Examples:
-      buildwidget run -- make -j2                      serves this folder's build while it runs
+      buildwidget run -- make -j2                      serve this folder's build while it runs
       buildwidget run --to http://127.0.0.1:8000 -- pytest
 
     \b
-    Exit codes: those of the command, as a shell has them; 2 usage.
+    Exit codes: that of the command, as in a shell; 2 usage.
     """
     from ..errors import MissingExtraError
     from ..feeds import ServerSink, SessionSink
@@ -78,8 +78,8 @@ def run(
 
                 note(f"live at {stack.enter_context(serve(build, port=port)).url}")
             except MissingExtraError as error:
-                note(f"nobody else can watch: {error}")
+                note(f"the build is not served: {error}")
         result = run_command(command, sink, use_pty=use_pty)
     if result.exit_code in {126, 127} and result.seconds < 1:
-        note(f"{command[0]}: {'there is no such command' if result.exit_code == 127 else 'it cannot be run'}")
+        note(f"{command[0]}: {'command not found' if result.exit_code == 127 else 'cannot be executed'}")
     raise typer.Exit(result.exit_code)

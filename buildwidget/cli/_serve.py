@@ -1,4 +1,4 @@
-"""``serve``: builds for browsers and programs."""
+"""The ``serve`` command: serve builds to browsers and programs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def serve(
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Where to listen. Any address but this machine's own needs a token.")
+        str, typer.Option(help="Address to listen on. Any but a loopback address needs a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
     token: Annotated[
         str | None,
-        typer.Option(help="Readers must show it. Better in BUILDWIDGET_TOKEN or a file.", show_default=False),
+        typer.Option(help="Token required to read. Better set in BUILDWIDGET_TOKEN or a file.", show_default=False),
     ] = None,
     write_token: Annotated[
-        str | None, typer.Option(help="Who publishes must show it. Also: BUILDWIDGET_WRITE_TOKEN.", show_default=False)
+        str | None, typer.Option(help="Token required to publish. Also: BUILDWIDGET_WRITE_TOKEN.", show_default=False)
     ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="A file whose first line is the token.", show_default=False)
@@ -52,18 +52,18 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name of this server, besides its address.", show_default=False),
+        typer.Option(metavar="NAME", help="A host name of this server, besides its address.", show_default=False),
     ] = None,
     trust_proxy: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ADDRESS", help="A reverse proxy whose X-Forwarded-For and -Proto are believed.", show_default=False
+            metavar="ADDRESS", help="A reverse proxy whose X-Forwarded-For and -Proto are trusted.", show_default=False
         ),
     ] = None,
-    max_clients: Annotated[int, typer.Option(min=1, help="Streams at the same time.")] = 20_000,
+    max_clients: Annotated[int, typer.Option(min=1, help="Maximum number of concurrent streams.")] = 20_000,
     root_path: Annotated[
         str,
-        typer.Option(metavar="/PREFIX", help="The path prefix that a reverse proxy takes away.", show_default=False),
+        typer.Option(metavar="/PREFIX", help="The path prefix that a reverse proxy strips.", show_default=False),
     ] = "",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     json_logs: Annotated[bool, typer.Option("--json-logs", help="Logs as one JSON object per line.")] = False,
@@ -124,8 +124,8 @@ def serve(
 
 
 def _announce(url: str) -> None:
-    """Say where it serves; end, if nobody can be told."""
+    """Print the URL of the server; stop the server if the URL cannot be printed."""
     try:
         echo(url)
-    except OutputError:  # `main` says so; the server ends in order
+    except OutputError:  # `main` prints the error; the server shuts down in order
         signal.raise_signal(signal.SIGTERM)

@@ -1,10 +1,10 @@
-"""Standard output and standard error that neither end a command nor keep silent about what could not be written.
+"""Standard output and standard error that survive failed writes and report them.
 
-- A sign that the output cannot hold (a pipe in cp1252, ``LANG=C``, ``PYTHONIOENCODING=ascii``) is written as a plain
-  one.
-- Output that is full or closed raises `OutputError`, once; what is written after that is thrown away, so that nothing
-  in the way out of a command, the interpreter's own last flush included, can fail a second time.
-- What cannot be written to standard error is left out: nobody is there to be told.
+- A character that the output encoding lacks (a pipe in cp1252, ``LANG=C``, ``PYTHONIOENCODING=ascii``) is replaced
+  by an ASCII one.
+- A write to a full or closed output raises `OutputError`, once; later writes are discarded, so that nothing during
+  the exit of a command, the interpreter's last flush included, can fail a second time.
+- A failed write to standard error is discarded: there is no other place to report it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Output", "open_streams"]
 
 _PLAIN_SIGNS: Final = "buildwidget-plain-signs"  # the name of the handler of encoding errors
-# One sign for one, so that columns stay in line.
+# One character for one, so that columns stay aligned.
 _SIGNS: Final = {
     "…": "~",
     "–": "-",
@@ -56,26 +56,26 @@ _REASONS: Final = {
 
 
 def _plain_signs(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding lacks, as plain signs: one for one."""
+    """Replace each character that an encoding lacks by one ASCII character (handler of encoding errors)."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(_SIGNS.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 class Output(io.FileIO):
-    """An open file that says once that it cannot be written to, and takes everything from then on.
+    """An open file that raises on its first failed write and discards everything from then on.
 
     Parameters
     ----------
     descriptor
         The number of the open file. It is not closed with this.
     name
-        What a person calls it. Empty: nothing is said, what cannot be written is left out.
+        Its name in the error message. Empty: no error is raised, failed writes are discarded.
 
     Attributes
     ----------
     problem : OutputError or None
-        Why it cannot be written to.
+        The error of the first failed write; None if there was none.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -84,7 +84,7 @@ class Output(io.FileIO):
         self._called = name
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write all of it, also where the file is one that does not wait."""
+        """Write all of the data, also to a non-blocking file, and return its size in bytes."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         while rest and self.problem is None:
@@ -102,7 +102,7 @@ class Output(io.FileIO):
 
 
 def open_streams() -> Output:
-    """Put such files in the places of ``sys.stdout`` and ``sys.stderr``; the one of standard output."""
+    """Replace ``sys.stdout`` and ``sys.stderr`` by such files; return the one of standard output."""
     codecs.register_error(_PLAIN_SIGNS, _plain_signs)
     for descriptor in (0, 1, 2):
         _occupy(descriptor)
@@ -113,7 +113,7 @@ def open_streams() -> Output:
 
 
 def _occupy(descriptor: int) -> None:
-    """Keep the number of a file that is closed, so that no file opened later gets what is written there."""
+    """Reserve a closed descriptor, so that no file opened later gets what is written to it."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -124,7 +124,7 @@ def _occupy(descriptor: int) -> None:
 
 
 def _text(output: Output, before: TextIO | None) -> TextIO:
-    """Text into a file, in the encoding of the stream before it, a line at a time where a person reads."""
+    """Return a text stream with the encoding of ``before``; line-buffered on a terminal and for standard error."""
     errors = getattr(before, "errors", None)
     wished = errors if errors not in {None, "strict", "surrogateescape", "backslashreplace"} else _PLAIN_SIGNS
     # No `BufferedWriter` between: it would write again what was written when Ctrl-C came.

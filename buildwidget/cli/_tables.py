@@ -1,4 +1,4 @@
-"""Tables and values for people, as wide as the terminal; and values for programs."""
+"""Tables that fit the terminal, and values formatted for people or for JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STYLES = {
 
 
 def show_rows(table: Any, most: int | None) -> None:
-    """A table for people: the last rows, and the columns that say something and have room."""
+    """Print the last rows of a table, with the columns that are not empty and that fit."""
     shown = table if most is None else table.slice(max(0, table.num_rows - most))
     rows = shown.to_pylist()
     names = [name for name in shown.column_names if any(row[name] is not None for row in rows)]
@@ -48,7 +48,7 @@ def show_rows(table: Any, most: int | None) -> None:
 
 
 def show_table(rows: list[tuple[Any, ...]], names: str, *, all_columns: bool = False) -> None:
-    """Rows with a line each, as wide as the terminal; in a pipe, as wide as they are."""
+    """Print rows, one per line: cut to the width of a terminal, whole in a pipe."""
     from rich.table import Table
     from rich.text import Text
 
@@ -69,12 +69,12 @@ def show_table(rows: list[tuple[Any, ...]], names: str, *, all_columns: bool = F
         table.add_row(*(Text(text, style=STYLES.get(text, "")) for text in row))
     console.print(table)
     if dropped:
-        told = ", ".join(name for name in cells if name in dropped)
-        note(f"no room for {told}; --format json has them")
+        names_dropped = ", ".join(name for name in cells if name in dropped)
+        note(f"no room for {names_dropped}; use --format json to see them")
 
 
 def _make_room(width: dict[str, int], most: int, texts: list[str], *, all_columns: bool) -> list[str]:
-    """Make columns fit, with a space between them: leave some out, cut texts. The names of those that are out."""
+    """Make columns fit by dropping some and cutting texts; return the names of the dropped ones."""
     dropped: list[str] = []
 
     def too_wide() -> bool:
@@ -97,7 +97,7 @@ def _make_room(width: dict[str, int], most: int, texts: list[str], *, all_column
 
 
 def _cell(value: Any, most: int = 200) -> str:
-    """A value for people."""
+    """Return a value as text for people."""
     from datetime import datetime, timedelta
 
     from ..terminal_view import clean, span
@@ -118,7 +118,7 @@ def _cell(value: Any, most: int = 200) -> str:
 
 
 def plain_value(value: Any) -> Any:
-    """A value for JSON: a time as ISO 8601, a duration in seconds."""
+    """Return a value for JSON: a time as ISO 8601, a duration in seconds."""
     from datetime import datetime, timedelta
 
     if isinstance(value, datetime):

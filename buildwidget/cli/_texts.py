@@ -1,4 +1,4 @@
-"""What a file of text says: a log, or context in Markdown. Read piece by piece, however long it is."""
+"""Summary of a text file: a log, or context in Markdown. It is read in pieces, so its size does not matter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["describe_text", "kind_of_text", "read_text"]
 PIECE: Final = 1 << 20  # bytes that are read at once
 LINE: Final = 2_000  # characters of a line that are kept
 LAST: Final = 10  # lines that are shown of the end of a log
-MOST: Final = 200  # headings, and lines with errors, that are told one by one
+MOST: Final = 200  # headings, and lines with errors, that are listed one by one
 _LOG: Final = re.compile(r"\.log(\.\d+)?$", re.IGNORECASE)  # also build.log.1
 _ERROR: Final = re.compile(r"\b(errors?|failed|failure|fatal|panic|exception|traceback)\b", re.IGNORECASE)
 _HEADING: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
@@ -77,7 +77,7 @@ class _Lines:
     count : int
         How many lines.
     damaged : int
-        How many characters are none in this encoding.
+        Number of characters that are invalid in this encoding.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
@@ -153,29 +153,33 @@ def _of_markdown(lines: Iterable[str]) -> dict[str, Any]:
     return {"words": words, "headings": headings[:MOST], "further_headings": max(0, len(headings) - MOST)}
 
 
-def describe_text(said: dict[str, Any]) -> Generator[Text]:
+def describe_text(content: dict[str, Any]) -> Generator[Text]:
     """The lines for what `read_text` gives."""
     facts = [
-        ("file", said["path"]),
-        ("size", f"{said['size']:,} bytes"),
-        ("modified", said["modified"]),
-        ("encoding", said["encoding"]),
-        ("lines", f"{said['lines']:,}"),
-        *([("words", f"{said['words']:,}")] if "words" in said else []),
-        *([("damaged", f"{said['damaged']:,} characters that are none in this encoding")] if said["damaged"] else []),
+        ("file", content["path"]),
+        ("size", f"{content['size']:,} bytes"),
+        ("modified", content["modified"]),
+        ("encoding", content["encoding"]),
+        ("lines", f"{content['lines']:,}"),
+        *([("words", f"{content['words']:,}")] if "words" in content else []),
+        *(
+            [("damaged", f"{content['damaged']:,} characters that are invalid in this encoding")]
+            if content["damaged"]
+            else []
+        ),
     ]
     for name, value in facts:
         yield Text.assemble((f"{name:9}", "dim"), " ", clean(value, 400))
-    if said["kind"] == "markdown":
-        yield from _listed("headings", said["headings"], said["further_headings"])
+    if content["kind"] == "markdown":
+        yield from _listed("headings", content["headings"], content["further_headings"])
         return
-    count = said["lines_with_errors"]
+    count = content["lines_with_errors"]
     title = "lines with a word such as error, failed or exception"
-    yield from _listed(f"{title} ({count:,})", said["errors"], count - len(said["errors"]), style="red")
-    if said["last"]:
+    yield from _listed(f"{title} ({count:,})", content["errors"], count - len(content["errors"]), style="red")
+    if content["last"]:
         yield Text()
         yield Text("the last lines", style="bold")
-        yield from (Text(f"  {line}") for line in said["last"])
+        yield from (Text(f"  {line}") for line in content["last"])
 
 
 def _listed(title: str, rows: list[dict[str, Any]], further: int, style: str = "") -> Generator[Text]:

@@ -1,8 +1,8 @@
-"""A live build in the terminal: a picture that moves, or one line per milestone where nothing can move.
+"""A live build in the terminal: a display that is redrawn, or one line per milestone where redrawing is not possible.
 
-`show_live` follows a `BuildSession`. It only looks (a few times a second, and only when something is new), so it never
-holds up the session. Text from files is data here: escape sequences and control characters are taken out, and markup is
-shown as it was written.
+`show_live` follows a `BuildSession`. It polls snapshots (a few times a second, and only after changes), so it never
+blocks the session. Text from files is data here: escape sequences and control characters are removed, and markup is
+shown literally.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Pulse", "clean", "is_plain", "milestones", "render", "show_live", "span"]
 
-PICTURES_PER_SECOND: Final = 8
-LOOK_EVERY: Final = 0.1  # seconds
+FRAMES_PER_SECOND: Final = 8
+POLL_INTERVAL: Final = 0.1  # seconds
 
 
 def is_plain(console: Console) -> bool:
-    """Whether this console gets lines instead of a moving picture."""
+    """Return whether a console gets lines instead of a redrawn display."""
     return not console.is_terminal or console.is_dumb_terminal or bool(os.environ.get("NO_COLOR"))
 
 
@@ -48,27 +48,27 @@ def show_live(
     footer: Callable[[], Iterable[str]] | None = None,
     plain: bool | None = None,
 ) -> State:
-    """Show an open session until ``stop`` is set or ``done`` says so; return the last state shown.
+    """Show an open session until ``stop`` is set or ``done`` returns True; return the last state shown.
 
     Parameters
     ----------
     session
         Open; it stays open.
     console
-        Where to.
+        The console to draw on.
     stop
-        Ends it from elsewhere (a signal handler, another thread).
+        An event that ends it from outside (a signal handler, another thread).
     done
         Called with each new state, and ten times a second with the same one; True ends it.
     footer
-        Lines that stay visible.
+        Returns the lines that stay visible at the bottom.
     plain
-        Lines instead of a moving picture; by default `is_plain` decides.
+        Whether to print lines instead of a redrawn display. None: `is_plain` decides.
 
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C, if the program's handler raises it; the terminal is in order again then.
+        On Ctrl-C, if the program's handler raises it; the terminal is restored first.
     """
     ended = stop or threading.Event()
     if is_plain(console) if plain is None else plain:
@@ -86,7 +86,7 @@ def show_live(
             last = ended.is_set() or (done is not None and done(state))
             pulse.beat(seq, now)
             # At once when something is new, else once a second for the clocks.
-            if last or now - drawn >= (1 / PICTURES_PER_SECOND if seq != shown else 1.0):
+            if last or now - drawn >= (1 / FRAMES_PER_SECOND if seq != shown else 1.0):
                 live.update(
                     render(
                         state,
@@ -102,7 +102,7 @@ def show_live(
                 shown, drawn = seq, now
             if last:
                 return state
-            ended.wait(LOOK_EVERY)
+            ended.wait(POLL_INTERVAL)
 
 
 def _show_lines(
@@ -111,7 +111,7 @@ def _show_lines(
     shown, before = -1, None
     seq, state = session.snapshot_at()
     waited: str | None = None
-    known = False  # what was there at the start is one line, not a hundred
+    known = False  # the state at the start is printed as one line, not one line per item
     while True:
         last = ended.is_set()
         known = known or (session.loaded and (seq > 0 or session.watching != "waiting"))
@@ -129,4 +129,4 @@ def _show_lines(
             shown, before = seq, state
         if last:
             return state
-        ended.wait(LOOK_EVERY)
+        ended.wait(POLL_INTERVAL)

@@ -10,9 +10,9 @@ __all__ = ["has_content", "milestones"]
 
 
 def milestones(before: State | None, state: State) -> list[str]:
-    """What a person should know of the way from one state to the next, a line each.
+    """Return the milestones between two states, one line each.
 
-    Without an earlier state: one line that says how things stand, and the warnings.
+    Without an earlier state: one line with the current status and counts, and the warnings.
     """
     percent = state.progress.percent
     share = "unknown" if percent is None else f"{percent:.1f} %"
@@ -81,16 +81,16 @@ def _new_warnings(before: State, state: State) -> list[str]:
     return [
         f"warning: {clean(w.file_path, 200)}: {clean(w.message, 200)}"
         for w in state.warnings
-        if (w.file_path, w.code) not in known and w.code != "waiting"  # that is not about a file
+        if (w.file_path, w.code) not in known and w.code != "waiting"  # 'waiting' is not about a file
     ]
 
 
 def has_content(state: State) -> bool:
-    """Whether anything is known of the build."""
-    told = any(warning.code != "waiting" for warning in state.warnings)
-    return bool(state.components or state.features or state.tasks or state.phases or state.checkpoints or told)
+    """Return whether anything is known of the build."""
+    has_warning = any(warning.code != "waiting" for warning in state.warnings)
+    return bool(state.components or state.features or state.tasks or state.phases or state.checkpoints or has_warning)
 
 
 def _with_error(status: Status, error: str | None) -> str:
-    told = [line for line in (error or "").splitlines() if line.strip()]
-    return f"error: {clean(told[-1], 200)}" if status is Status.ERROR and told else _word(status)
+    lines = [line for line in (error or "").splitlines() if line.strip()]
+    return f"error: {clean(lines[-1], 200)}" if status is Status.ERROR and lines else _word(status)

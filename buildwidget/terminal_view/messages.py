@@ -1,4 +1,4 @@
-"""Messages of the protocol as lines for people: when, what, how."""
+"""Messages of the protocol as lines of text: time, type, subject, status."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _STYLE = {
 
 
 def message_line(message: Any) -> list[Text]:
-    """The lines of one message; output has several.
+    """Return the lines of one message; terminal output may have several.
 
-    Columns: the time, an icon, the type in 10 places, what it is about, and how it is.
+    Columns: time, icon, type (10 characters), subject, and status or other facts.
     """
     stamp = clock(message.timestamp)
     match message:

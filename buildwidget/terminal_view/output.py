@@ -1,7 +1,7 @@
-"""Output for a reader that cannot take a line back: a line is shown when it has settled, not each time it is drawn.
+"""Debounced terminal output for append-only displays: a line is shown once it has settled, not each time it is redrawn.
 
-The protocol tells a line again while it is unfinished, and when a program draws it anew (progress bars). In a list of
-messages, each of these looks would be a line.
+The protocol sends a line again while it is unfinished, and when a program redraws it (progress bars). In a list of
+messages, each of these versions would be a line.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .text import clean
 
 __all__ = ["OutputLines"]
 
-QUIET: Final = 1.0  # seconds without a change after which a look is shown; twice as long after each time it was
+QUIET: Final = 1.0  # seconds without a change until a line is shown; doubled (up to 8) each time it was shown
 LONGEST: Final = 10.0  # seconds after which a line that keeps changing is shown all the same
-MAX_HELD: Final = 500  # lines that wait
+MAX_HELD: Final = 500  # lines that are held back
 MAX_SHOWN: Final = 5_000  # lines that are known to have been shown
 
 
 class _Held(NamedTuple):
-    look: ev.TerminalOutput
+    version: ev.TerminalOutput
     since: float
     changed: float
 
@@ -35,65 +35,65 @@ class _Shown(NamedTuple):
 
 
 class OutputLines:
-    """Decides which looks of which lines are shown, and when. Times are seconds of any clock."""
+    """Decides which version of a line is shown, and when. Times are in seconds of any monotonic clock."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[int, _Held] = OrderedDict()  # what changed last is last
+        self._held: OrderedDict[int, _Held] = OrderedDict()  # by line number; the last changed is last
         self._shown: OrderedDict[int, _Shown] = OrderedDict()
 
     @property
     def newest(self) -> ev.TerminalOutput | None:
-        """The look of the line that changed last, of those that wait."""
-        return next(reversed(self._held.values())).look if self._held else None
+        """The held-back line that changed last; None if there is none."""
+        return next(reversed(self._held.values())).version if self._held else None
 
-    def take(self, message: ev.TerminalOutput, now: float) -> list[ev.TerminalOutput]:
-        """Take a message; give what is to be shown because of it, a line each."""
+    def push(self, message: ev.TerminalOutput, now: float) -> list[ev.TerminalOutput]:
+        """Add a message and return the messages to show now, one per line."""
         texts = message.output.split("\n")
         unfinished = texts.pop()
         ready: list[ev.TerminalOutput] = []
         for number, text in enumerate(texts, message.line):
-            look = msgspec.structs.replace(message, output=f"{text}\n", content=f"{text}\n", line=number)
+            version = msgspec.structs.replace(message, output=f"{text}\n", content=f"{text}\n", line=number)
             shown = self._shown.get(number)
             if shown is None or not shown.whole:
                 self._held.pop(number, None)
-                ready += self._show(look)
+                ready += self._show(version)
             else:
-                self._hold(look, now)
+                self._hold(version, now)
         if unfinished or not texts:
             number = message.line + len(texts)
             self._hold(msgspec.structs.replace(message, output=unfinished, content=unfinished, line=number), now)
         while len(self._held) > MAX_HELD:
-            ready += self._show(self._held.popitem(last=False)[1].look)
+            ready += self._show(self._held.popitem(last=False)[1].version)
         return ready
 
     def due(self, now: float) -> list[ev.TerminalOutput]:
-        """What has settled by now, and what has changed for so long that it is shown all the same."""
+        """Return the lines that have settled by now, and those that have been changing for longer than `LONGEST`."""
         found: list[int] = []
         for number, held in self._held.items():
             shown = self._shown.get(number)
             quiet = QUIET * 2 ** min(3, shown.times if shown else 0)
             if now - held.changed >= quiet or now - held.since >= LONGEST:
                 found.append(number)
-        return [line for number in sorted(found) for line in self._show(self._held.pop(number).look)]
+        return [line for number in sorted(found) for line in self._show(self._held.pop(number).version)]
 
     def finish(self) -> list[ev.TerminalOutput]:
-        """All that waits; what comes after it has numbers of its own."""
-        rest = [line for number in sorted(self._held) for line in self._show(self._held[number].look)]
+        """Return all lines that are held back, and reset: line numbers may start again."""
+        rest = [line for number in sorted(self._held) for line in self._show(self._held[number].version)]
         self._held.clear()
         self._shown.clear()
         return rest
 
-    def _hold(self, look: ev.TerminalOutput, now: float) -> None:
-        before = self._held.pop(look.line, None)
-        self._held[look.line] = _Held(look, before.since if before else now, now)
+    def _hold(self, version: ev.TerminalOutput, now: float) -> None:
+        before = self._held.pop(version.line, None)
+        self._held[version.line] = _Held(version, before.since if before else now, now)
 
-    def _show(self, look: ev.TerminalOutput) -> list[ev.TerminalOutput]:
-        """A look as a list, empty if the line looks as it was shown last."""
-        text, whole = clean(look.output, 2_000).rstrip(), look.output.endswith("\n")
-        before = self._shown.pop(look.line, None)
+    def _show(self, version: ev.TerminalOutput) -> list[ev.TerminalOutput]:
+        """Return a version of a line as a list; empty if its text equals the version shown last."""
+        text, whole = clean(version.output, 2_000).rstrip(), version.output.endswith("\n")
+        before = self._shown.pop(version.line, None)
         times = before.times if before else 0
         known = before.text == text if before else not text and not whole
-        self._shown[look.line] = _Shown(text, whole or (before is not None and before.whole), times + (not known))
+        self._shown[version.line] = _Shown(text, whole or (before is not None and before.whole), times + (not known))
         if len(self._shown) > MAX_SHOWN:
             self._shown.popitem(last=False)
-        return [] if known else [look]
+        return [] if known else [version]

@@ -1,4 +1,4 @@
-"""One picture of a state, for a terminal of a given size."""
+"""The display of one state, for a terminal of a given size."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def render(
     stalled: bool = False,
     footer: Iterable[str] = (),
 ) -> RenderableType:
-    """The whole picture of a state, for a terminal of ``width`` × ``height`` characters.
+    """Return the display of a state, for a terminal of ``width`` × ``height`` characters.
 
     Parameters
     ----------
     state
-        What is shown.
+        The state to show.
     now
-        For the elapsed time, aware.
+        The current time, timezone-aware; used for the elapsed time.
     silence, stalled
         Seconds since the newest message, and whether that is too long.
     footer
-        Lines that stay visible at the bottom whatever else must go.
+        Lines at the bottom; they are shown even if there is no room for anything else.
     """
-    # Cut by hand, so that an address stays whole, and in one piece where it fits.
+    # Wrapped here at the exact width, so that a URL is neither truncated nor broken where it fits.
     cut = [line[at : at + width] for line in footer for at in range(0, max(1, len(line)), width)]
     bottom = [Text(piece, style="bold", no_wrap=True, overflow="crop") for piece in cut]
     used = len(bottom) + (1 if bottom else 0)
@@ -116,15 +116,15 @@ def _header(state: State, now: datetime, *, silence: float, stalled: bool) -> li
 
 
 def _trouble(state: State, width: int) -> list[Text]:
-    """Errors first, then warnings; one line each."""
+    """Return the errors, then the warnings, one line each."""
     found = [_problem("✘", failure.items[0].name, failure.reason, width, "red") for failure in failures_of(state)]
-    found += [  # errors of what goes on, or got over them
+    found += [  # errors of items that go on or have recovered
         _problem("!", item.name or getattr(item, item.__struct_fields__[0]), item.error, width, "yellow")
         for item in (*state.components, *state.features, *state.tasks)
         if item.error and item.status is not Status.ERROR
     ]
     for warning in state.warnings:
-        if warning.code == "waiting":  # programs publish this build: it needs no folder
+        if warning.code == "waiting":  # a published build has state without a folder
             continue
         text = f"! {clean(warning.file_path, 200)}: {clean(warning.message, 2 * width)}"
         found.append(Text(text, style="yellow", no_wrap=True, overflow="ellipsis"))
@@ -132,14 +132,14 @@ def _trouble(state: State, width: int) -> list[Text]:
 
 
 def _problem(sign: str, name: str, text: str, width: int, style: str) -> Text:
-    """A line for an error: who, and the last line of the text."""
+    """Return the line of an error: the name of the item and the last line of the text."""
     last = [line for line in text.splitlines() if line.strip()] or ["failed, no reason given"]
     line = f"{sign} {clean(name, 60)}: {clean(last[-1], 2 * width)}"
     return Text(line, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _order(component: Component) -> tuple[bool, datetime, str]:
-    """Errors, then in the order of their start: the rows of a running build stay where they are."""
+    """Return a sort key: errors first, then by start time, so that rows of a running build do not move."""
     latest = datetime.max.replace(tzinfo=UTC)
     return component.status is not Status.ERROR, component.started_at or latest, component.component_id
 
@@ -199,7 +199,7 @@ def _feature_table(state: State, features: list[Feature]) -> Table:
 
 
 def _news(state: State) -> list[Text]:
-    """The newest lines of the build's output; without output, its newest checkpoints."""
+    """Return the newest lines of the build's output; without output, its newest checkpoints."""
     lines = [clean(line.text).strip() for line in state.terminal.tail[-40:]]
     if any(lines):
         return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines if line][-LOG_LINES:]
@@ -210,6 +210,6 @@ def _news(state: State) -> list[Text]:
 
 
 def _checkpoint_text(checkpoint: Checkpoint) -> str:
-    said = checkpoint.metadata.get("description") or checkpoint.phase or checkpoint.checkpoint_id
+    text = checkpoint.metadata.get("description") or checkpoint.phase or checkpoint.checkpoint_id
     mark = f"({checkpoint.status.replace('_', ' ')}) " if checkpoint.status in ("active", "rolled_back") else ""
-    return mark + clean(said, 200)
+    return mark + clean(text, 200)

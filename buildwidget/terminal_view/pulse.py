@@ -1,4 +1,4 @@
-"""Whether a build that is silent has stopped."""
+"""Stall detection: whether a silent build has stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Pulse"]
 
 
 class Pulse:
-    """Tells a build that is slow from one that has stopped, by its own rhythm.
+    """Distinguishes a slow build from a stalled one by the intervals between its messages.
 
     The rule is `buildwidget.progress.silent_after`.
     """
@@ -21,7 +21,7 @@ class Pulse:
         self._last = 0.0
 
     def beat(self, seq: int, now: float) -> None:
-        """The newest message number, at a time of a monotonic clock."""
+        """Record the newest sequence number at a time of a monotonic clock, in seconds."""
         if seq == self._seq:
             return
         if self._seq is not None:
@@ -29,9 +29,9 @@ class Pulse:
         self._seq, self._last = seq, now
 
     def silence(self, now: float) -> float:
-        """Seconds since the newest message."""
+        """Return the seconds since the newest message."""
         return 0.0 if self._seq is None else now - self._last
 
     def stalled(self, now: float) -> bool:
-        """Whether the silence is longer than this build's rhythm explains."""
+        """Return whether the silence is longer than the earlier intervals explain."""
         return self.silence(now) > silent_after(sorted(self._gaps))

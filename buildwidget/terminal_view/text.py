@@ -1,4 +1,4 @@
-"""Words and signs of the terminal view; text from files made inert."""
+"""Icons and styles of the terminal view, and the sanitising of text from files."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _ESCAPES: Final = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f]).*?(?:\x07|\x1b\\|\x9c|$)|\x1b[ -/]*[0-~]?",
     re.DOTALL,
 )
-# Controls, and the characters that turn the direction of the rest of the line.
+# Control characters, and those that change the direction of the text.
 _CONTROLS: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def clean(text: object, limit: int = 400) -> str:
-    """Text from a file as one inert line: no escape sequence, no control character, at most ``limit`` characters."""
+    """Return text as one inert line: no escape sequence, no control character, at most ``limit`` characters."""
     shown = _CONTROLS.sub(" ", _ESCAPES.sub("", str(text)[: 4 * limit]))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def span(seconds: float) -> str:
-    """A length of time: ``47 s``, ``3 m 08 s``, ``2 h 05 m``."""
+    """Return a duration as text: ``47 s``, ``3 m 08 s``, ``2 h 05 m``."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -58,5 +58,5 @@ def span(seconds: float) -> str:
 
 
 def clock(at: datetime | None) -> str:
-    """The local time of day."""
+    """Return the local time of day as ``HH:MM:SS``; dashes for None."""
     return f"{at.astimezone():%H:%M:%S}" if at else "--:--:--"

@@ -1,8 +1,8 @@
 # pyright: basic
 # (ipywidgets and IPython have no types of their own)
-"""Boxes (`VBox`, `Tab` …) in a notebook that a program executes: they hold tables, as the widgets alone do.
+"""Static output of boxes (`VBox`, `Tab` …) in a notebook that a program executes, such as nbconvert.
 
-Other people's widgets keep their live view: a box with anything in it that is neither ours nor a text is left as it is.
+Only boxes that hold nothing but our widgets and texts are converted; a box with any other widget keeps its live view.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["tables_in_boxes"]
 
 
 def tables_in_boxes(kind: type) -> None:
-    """From now on show boxes that hold widgets of this kind, and texts, as tables where nobody sees a live view.
+    """Register a formatter that shows boxes of these widgets and texts as tables in an executed notebook.
 
     Parameters
     ----------
     kind
-        Its MIME bundle is used, which has ``text/html`` and ``text/plain``.
+        The widget class; its MIME bundle must have ``text/html`` and ``text/plain``.
     """
     shell = get_shell()
     if shell is None:
@@ -42,10 +42,10 @@ def tables_in_boxes(kind: type) -> None:
 
 
 def _parts(widget: Any, kind: type) -> list[tuple[bool, str, str]] | None:
-    """Whether it is ours, the text and the HTML of each widget in a box; None if one has no such form."""
+    """Return (is ours, plain text, HTML) of each widget in a box; None if one of them has no static form."""
     if isinstance(widget, kind):
         ours: Any = widget
-        data, _ = ours._picture.bundle()  # noqa: SLF001 (of this very room; a closed widget has no other form)
+        data, _ = ours._picture.bundle()  # noqa: SLF001 (same package; a closed widget has no public bundle)
         return [(True, data["text/plain"], data["text/html"])]
     if isinstance(widget, ipywidgets.Box):
         found = [_parts(child, kind) for child in widget.children]

@@ -1,6 +1,6 @@
 # pyright: basic
 # (ipywidgets, anywidget and IPython have no types of their own)
-"""The user's functions that are called with each new message."""
+"""User callbacks for new messages."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ logger = logging.getLogger("buildwidget.widget")
 
 
 class Callbacks:
-    """Functions by message type.
+    """Callbacks by message type.
 
     Parameters
     ----------
-    looped
+    has_loop
         Whether they are called in an event loop, so that they may be coroutine functions.
-    complain
-        Takes a sentence about one that failed: nobody sees a task's traceback in a notebook.
+    report
+        Called with a message about a failed callback: a notebook does not show the traceback of a task.
     """
 
-    def __init__(self, complain: Callable[[str], None], *, looped: bool) -> None:
-        self._complain_to, self._looped = complain, looped
+    def __init__(self, report: Callable[[str], None], *, has_loop: bool) -> None:
+        self._report_to, self._has_loop = report, has_loop
         self._entries: list[tuple[str, Callable[[Any], Any]]] = []
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all callbacks."""
         self._entries.clear()
 
     def add(self, event_type: str, callback: Callable[[Any], Any] | None) -> Any:
@@ -50,14 +50,14 @@ class Callbacks:
                 return function
 
             return decorate
-        if not self._looped and asyncio.iscoroutinefunction(callback):
-            raise RuntimeError("this widget was made outside of an event loop: only plain functions can be called")
+        if not self._has_loop and asyncio.iscoroutinefunction(callback):
+            raise RuntimeError("this widget was made outside of an event loop: the callback must be a plain function")
         entry = (event_type, callback)
         self._entries.append(entry)
         return lambda: self._entries.remove(entry) if entry in self._entries else None
 
     def call(self, rows: list[Logged]) -> None:
-        """Call those who want these messages."""
+        """Call the callbacks that are registered for the types of these messages."""
         for row in rows:
             name = row.event.__struct_config__.tag
             for event_type, callback in list(self._entries):
@@ -68,13 +68,13 @@ class Callbacks:
                     if asyncio.iscoroutine(result):
                         task = asyncio.ensure_future(result)
                         task.add_done_callback(self._finished)
-                except Exception as error:  # noqa: BLE001 (it is a stranger's code; the cell tells of it)
-                    self._complain(error)
+                except Exception as error:  # noqa: BLE001 (user code may raise anything; the cell shows the error)
+                    self._report(error)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._complain(error)
+            self._report(error)
 
-    def _complain(self, error: BaseException) -> None:
+    def _report(self, error: BaseException) -> None:
         logger.error("a callback failed", exc_info=error)
-        self._complain_to(f"A callback failed: {type(error).__name__}: {error}"[:1_000])
+        self._report_to(f"A callback failed: {type(error).__name__}: {error}"[:1_000])

@@ -1,6 +1,6 @@
 # pyright: basic
 # (ipywidgets, anywidget and IPython have no types of their own)
-"""The widgets that cells made: a cell that runs again replaces its own, and those that nobody sees are bounded."""
+"""Registry of the widgets made by `watch`: re-running a cell replaces its widgets, and hidden widgets are bounded."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LIMIT", "Cells", "cells", "open_widgets"]
 
-LIMIT: Final = 32  # widgets; beyond, those that nobody sees are closed
-NEW: Final = 10.0  # seconds that a widget is safe where no runs of cells are known: its cell may still be at work
-AWAITED: Final = 600.0  # seconds that a view which was shown may take to say hello: the kernel may be busy
+LIMIT: Final = 32  # open widgets; beyond, those that are not on show are closed
+NEW: Final = 10.0  # seconds that a widget is never evicted where the host does not identify runs of cells
+AWAITED: Final = 600.0  # seconds that a displayed view has to send its hello: the kernel may be busy
 
 
 class _Made(NamedTuple):
@@ -26,15 +26,15 @@ class _Made(NamedTuple):
 
 
 class Cells:
-    """What `watch` made and what is still open, oldest first."""
+    """The open widgets that `watch` made, oldest first."""
 
     def __init__(self) -> None:
         self._made: list[_Made] = []
 
     def add(self, widget: BuildWidget, run: Run | None) -> None:
-        """Note a new widget, and close those that it replaces or that are too many.
+        """Register a new widget; close those that it replaces and those beyond `LIMIT`.
 
-        What the running cell made stays, however much it is, and so does all that is on show.
+        Widgets of the running cell and widgets on show are never closed for the limit.
         """
         kept: list[_Made] = []
         for made in self._made:
@@ -65,16 +65,16 @@ class Cells:
         self._made = [made for place, made in enumerate(self._made) if place not in evicted]
 
     def open(self) -> list[BuildWidget]:
-        """Those that are not closed."""
+        """Return the widgets that are not closed."""
         return [made.widget for made in self._made if not made.widget.closed]
 
 
 def _rank(made: _Made, now: float, *, superseded: bool) -> int | None:
-    """How soon a widget may be closed, 0 first; None: not at all."""
+    """Return the eviction rank of a widget, lowest first; None if it must stay."""
     match made.widget.on_show:
         case "gone":
             return 0
-        case "none" if superseded:  # a name that was given to a newer one, most likely
+        case "none" if superseded:  # most likely its variable was reassigned to the newer one
             return 1
         case "awaited" if now - made.at > AWAITED:
             return 2
@@ -86,5 +86,5 @@ cells = Cells()
 
 
 def open_widgets() -> list[BuildWidget]:
-    """The widgets that `watch` made and that are not closed."""
+    """Return the widgets that `watch` made and that are not closed."""
     return cells.open()

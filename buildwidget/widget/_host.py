@@ -1,6 +1,6 @@
 # pyright: basic
 # (IPython has no types of its own)
-"""Where the code runs: in which cell, in which run of it, and whether anybody can see a live view."""
+"""The host: which cell and which run of it is executing, and whether a live view can be seen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 __all__ = ["SWITCH", "Run", "after_each_cell", "get_shell", "in_kernel", "is_executed", "running"]
 
 SWITCH: Final = "BUILDWIDGET_STATIC"
-"""The environment variable that says whether outputs are static: 1 always, 0 never, otherwise we find out."""
+"""The environment variable that selects static outputs: 1 always, 0 never, otherwise it is detected."""
 
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})
@@ -20,16 +20,16 @@ _NO: Final = frozenset({"0", "false", "no", "off"})
 class Run(NamedTuple):
     """One run of a cell."""
 
-    cell: str | None  # None: the front end does not say (nbclassic, nbclient)
+    cell: str | None  # None: the front end does not send it (nbclassic, nbclient)
     number: str
 
     def replaces(self, other: Run | None) -> bool:
-        """Whether this is another run of the same cell, as far as is known."""
+        """Return whether this is another run of the same cell; False if the cell is not known."""
         return other is not None and self.cell is not None and self.cell == other.cell and self != other
 
 
 def get_shell() -> Any:
-    """IPython's shell; None in plain Python."""
+    """Return the IPython shell; None in plain Python."""
     try:
         from IPython import get_ipython
 
@@ -39,21 +39,21 @@ def get_shell() -> Any:
 
 
 def in_kernel() -> bool:
-    """Whether this is a Jupyter kernel: not IPython in a terminal, not plain Python."""
+    """Return whether this is a Jupyter kernel: not IPython in a terminal, not plain Python."""
     return getattr(get_shell(), "kernel", None) is not None
 
 
 def _request() -> dict[str, Any]:
-    """The message that asked for what runs now; empty where there is none."""
+    """Return the execute request that is being handled; empty if there is none."""
     try:
         found = get_shell().kernel.get_parent()
-    except (AttributeError, LookupError, TypeError):  # not in a kernel, or in another one than we know
+    except (AttributeError, LookupError, TypeError):  # not in a kernel, or in one without this method
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def running() -> Run | None:
-    """The run that is going on; None outside of a kernel, and in marimo."""
+    """Return the current run; None outside of a kernel, and in marimo."""
     request = _request()
     number = (request.get("header") or {}).get("msg_id")
     cell = (request.get("metadata") or {}).get("cellId")
@@ -61,21 +61,21 @@ def running() -> Run | None:
 
 
 def is_executed() -> bool:
-    """Whether a program executes this notebook, so that nobody sees a live view and the report is all there is.
+    """Return whether a program executes this notebook, so that only the saved outputs are seen.
 
-    nbclient, which nbconvert, papermill and Quarto execute with, is the one that cannot answer `input`; whoever sits
-    before a notebook can. Voilà uses it too, but then shows the widgets live.
+    nbclient, which nbconvert, papermill and Quarto use, sends requests with ``allow_stdin`` false; interactive front
+    ends do not. Voilà uses nbclient too, but then shows the widgets live.
     """
-    said = os.environ.get(SWITCH, "").strip().lower()
-    if said in _YES or said in _NO:
-        return said in _YES
+    value = os.environ.get(SWITCH, "").strip().lower()
+    if value in _YES or value in _NO:
+        return value in _YES
     if (_request().get("content") or {}).get("allow_stdin") is not False:
         return False
     return not (os.environ.get("SERVER_SOFTWARE", "").startswith("voila") or "VOILA_PREHEAT" in os.environ)
 
 
 def after_each_cell(function: Callable[[], None]) -> Callable[[], None]:
-    """Call a function at the end of each cell's run; gives a function that ends it."""
+    """Call a function after each run of a cell; return a function that unregisters it."""
     shell = get_shell()
     if shell is None:
         return lambda: None

@@ -1,6 +1,6 @@
 # pyright: basic
 # (ipywidgets, anywidget and IPython have no types of their own)
-"""What a view says to the kernel, and what is answered."""
+"""Handling of the messages that views send to the kernel."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Inbox:
     Parameters
     ----------
     set_trait
-        Sets a trait where traits are set: in the loop.
+        Called with the name and the value of a trait to set; schedules it in the event loop.
     touched
-        Called when somebody is at work in a view.
+        Called when a user interacts with a view.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Inbox:
     ) -> None:
         self._session, self._outbox = session, outbox
         self._set_trait, self._touched = set_trait, touched
-        self.shown: bool | None = None  # whether a view is on show, as the views say; None: none has said anything
+        self.shown: bool | None = None  # whether a view is on show, as reported by the views; None: no report yet
 
     def receive(self, content: Any) -> None:
-        """A message of the view, in whatever thread the kernel chooses. It is answered at once; traits wait."""
+        """Handle a message of a view, in any thread. It is answered at once; traits are set later in the loop."""
         try:
             self._answer(content)
         except Exception:

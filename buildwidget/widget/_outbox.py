@@ -1,9 +1,9 @@
 # pyright: basic
 # (ipywidgets, anywidget and IPython have no types of their own)
-"""From the log to the cell: what is sent when, and in how few messages.
+"""Batched sending from the log to the cell.
 
-The first message after a silence goes at once; while more keep coming they are joined, at most every 50 ms. Messages
-may be lost on the way (JupyterLab drops them above a rate), so every envelope says which numbers it covers.
+The first message after a silence is sent at once; further ones are batched, one envelope every 50 ms at most. Messages
+may be lost on the way (JupyterLab drops them above a rate), so every envelope carries its range of sequence numbers.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["Outbox"]
 logger = logging.getLogger("buildwidget.widget")
 
 INTERVAL: Final = 0.050  # seconds between two envelopes
-HEARTBEAT: Final = 1.0  # seconds of silence before a sign of life
-MANY: Final = 2_000  # messages; beyond, the state itself is shorter
+HEARTBEAT: Final = 1.0  # seconds of silence before a heartbeat
+MANY: Final = 2_000  # messages; beyond, a snapshot is shorter
 
 Send = Callable[[dict[str, Any], "list[bytes] | None"], None]
 
@@ -42,14 +42,14 @@ class Outbox:
         self._session = session
         self._send = send
         self._context = contextvars.copy_context()
-        self._sent = 0  # the newest number that was sent
+        self._sent = 0  # the newest sequence number that was sent
         self._last = -INTERVAL  # when
         self._beat = 0.0  # when the last heartbeat was
         self._due = False
         self._greeted = False
 
     def publish(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
-        """Send one custom message. A comm that is gone is no error."""
+        """Send one custom message. A closed comm is not an error."""
         try:
             self._context.copy().run(self._send, content, buffers)
         except Exception:
@@ -59,10 +59,10 @@ class Outbox:
         """Call ``function`` in the context that messages are sent in."""
         self._context.copy().run(function)
 
-    # -- what the view asks for -----------------------------------------------------------------------------------
+    # -- requests of the view -----------------------------------------------------------------------------------
 
     def adopt(self) -> None:
-        """Publish in this context from now on. Every message of a view renews it.
+        """Send in the current context from now on. Called for every message of a view.
 
         The first `hello` may be older than the subshell that JupyterLab makes for comms: its context leads to the main
         shell, where clicks would wait for the running cell.
@@ -70,7 +70,7 @@ class Outbox:
         self._context = contextvars.copy_context()
 
     def hello(self, content: dict[str, Any], welcome: dict[str, Any]) -> None:
-        """Answer a view that has just come to life: who we are, then what it lacks."""
+        """Answer the hello of a view: send a welcome, then the messages that it has missed."""
         self._greeted = True
         with self._session.lock:
             session = self._session
@@ -78,17 +78,17 @@ class Outbox:
             self.replay(content.get("epoch"), content.get("seq"))
 
     def replay(self, epoch: object, since: object) -> None:
-        """Send what follows ``since``, or the whole state if that is not to be had."""
+        """Send the messages after ``since``, or a snapshot if the log does not hold all of them."""
         with self._session.lock:
             rows = None
             if epoch == self._session.epoch and isinstance(since, int):
                 rows = self._session.since(since)
             self._send_rows(rows)
 
-    # -- what the session has to say ------------------------------------------------------------------------------
+    # -- updates of the session ------------------------------------------------------------------------------
 
     def offer(self) -> float | None:
-        """Something new was logged: send it now, or say in how many seconds `flush` should be called."""
+        """Send newly logged messages now (None), or return the seconds until `flush` should be called."""
         wait = self._last + INTERVAL - time.monotonic()
         if wait <= 0:
             self.flush()
@@ -97,9 +97,9 @@ class Outbox:
         return wait
 
     def flush(self) -> None:
-        """Send what has not been sent yet, if it is time."""
+        """Send the messages not sent yet; if the session is locked, leave them to the next `tick`."""
         if not self._session.lock.acquire(blocking=False):
-            self._due = True  # whoever holds it is about to log more; the next tick sends
+            self._due = True  # the lock holder is about to log more; the next tick sends
             return
         try:
             self._due = False
@@ -108,7 +108,7 @@ class Outbox:
             self._session.lock.release()
 
     def tick(self) -> None:
-        """About every 50 ms, from the watcher's thread: what nobody else has sent, and the heartbeat."""
+        """Send pending messages or a heartbeat. Called by the watcher's thread about every 50 ms."""
         now = time.monotonic()
         if self._due and now - self._last >= INTERVAL:
             self.flush()
@@ -119,7 +119,7 @@ class Outbox:
             self.publish({"kind": "heartbeat", "epoch": session.epoch, "seq": session.seq, "busy": session.busy})
 
     def _send_rows(self, rows: list[Logged] | None) -> None:
-        """These messages; the whole state if there are too many of them, or the log has them no longer."""
+        """Send messages, or a snapshot if there are too many or the log no longer holds them (None)."""
         if rows is None or len(rows) > MANY:
             self._send_snapshot()
         elif rows:

@@ -1,6 +1,6 @@
 # pyright: basic
 # (ipywidgets, anywidget and IPython have no types of their own)
-"""The picture of a build that a saved notebook shows: made when the cell is shown, renewed now and then."""
+"""The static output of a build for saved notebooks: made when the cell is displayed, updated from time to time."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ __all__ = ["Picture"]
 
 logger = logging.getLogger("buildwidget.widget")
 
-RENEW_EVERY: Final = 60.0  # seconds between two renewals of what the saved notebook shows
+RENEW_EVERY: Final = 60.0  # seconds between two updates of the saved output
 LOAD: Final = 20.0  # seconds that a report waits for the first reading of all files
 CLOSED: Final = "The widget was closed; run the cell again to see the build live."
-NOTE: Final = "This is a saved picture of it; run the cell again to see the build live."
+NOTE: Final = "This is a static snapshot; run the cell again to see the build live."
 
 
 class Picture:
-    """The output of one widget, in all its forms.
+    """The output of one widget: its MIME bundle, live or static.
 
-    Where a program executes the notebook, the output is the table alone, renewed after each cell: a saved widget shows
-    nothing without a network, and those who have both prefer it.
+    If a program executes the notebook, the output is the static table alone, updated after each cell: front ends prefer
+    a saved widget view to the table, but the view shows nothing without a network.
 
     Parameters
     ----------
     view
-        Gives the live view's MIME bundle, and its metadata.
+        Returns the MIME bundle of the live view, and its metadata.
     load
-        Waits for the first reading of all files, for so many seconds.
+        Waits until all files have been read once, for at most the given seconds.
     """
 
     def __init__(self, session: BuildSession, view: Callable[[], Any], load: Callable[[float], None]) -> None:
         self._session, self._view, self._load = session, view, load
         self._display_id: str | None = None
         self._renewed = self._touched = 0.0
-        self._seq = 0  # what the newest picture shows
+        self._seq = 0  # sequence number of the newest output
         self._executed = self._ended = False
         self._forget: Callable[[], None] = lambda: None
 
     @property
     def live(self) -> bool:
-        """Whether it was shown, and with a live view."""
+        """Whether it was displayed with a live view."""
         return self._display_id is not None and not self._executed
 
     def touched(self) -> None:
-        """Somebody is at work in a view, which must not be drawn again under their hands."""
+        """Record that a user interacts with a view: it is not redrawn for a while."""
         self._touched = time.monotonic()
 
     def bundle(self, given: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live view if anybody can see one, and for all others a table and a line of text."""
+        """Return the MIME bundle and its metadata: a table and a line of text, and the live view if one can be seen."""
         if self._executed or is_executed():
             self._load(LOAD)
             return self.still(CLOSED if self._ended else NOTE), {}
@@ -67,7 +67,7 @@ class Picture:
         return {**data, **self.still()}, metadata
 
     def still(self, note: str = NOTE) -> dict[str, str]:
-        """The present state without a live view."""
+        """Return the static MIME bundle of the current state."""
         self._seq, state = self._session.snapshot_at()
         return {"text/plain": _static.to_text(state, self._hint()), "text/html": _static.to_html(state, note)}
 
@@ -79,7 +79,7 @@ class Picture:
         return f"A notebook shows it live{command}"
 
     def display(self, name: str) -> None:
-        """Show it so that it can be renewed later."""
+        """Display the output under a display id, so that it can be updated later."""
         from IPython.display import display
 
         self._executed = is_executed()
@@ -91,19 +91,19 @@ class Picture:
         self._forget = after_each_cell(self._after_cell) if self._executed else lambda: None
 
     def _after_cell(self) -> None:
-        """A report has no later moment: nothing that comes after the last cell is read."""
+        """Update the output now: in an executed notebook nothing after the last cell is saved."""
         self._session.refresh()
         if self._session.seq != self._seq:
             self.renew()
 
     def renew_if_old(self) -> None:
-        """Renew it, unless that was done of late or somebody is at work in the view."""
+        """Update the output unless it was updated, or a user interacted with the view, within `RENEW_EVERY`."""
         now = time.monotonic()
         if now - self._renewed > RENEW_EVERY and now - self._touched > RENEW_EVERY:
             self.renew()
 
     def renew(self, note: str | None = None) -> None:
-        """Show the present state; with a note, the live view gives way to the static table."""
+        """Update the output to the current state; with a note, replace the live view by the static table."""
         if self._display_id is None:
             return
         from IPython.display import display
@@ -116,7 +116,7 @@ class Picture:
             logger.debug("the picture could not be renewed", exc_info=True)
 
     def end(self) -> None:
-        """Show the last state for good, and that it is the last."""
+        """Replace the view by the static table of the last state, with a note that the widget is closed."""
         self._ended = True
         self._forget()
         self.renew(CLOSED)

@@ -1,6 +1,6 @@
 # pyright: basic
 # (ipywidgets, anywidget and IPython have no types of their own)
-"""What a widget tells Python: the present state as records, as frames, and the wait for the end."""
+"""The read side of a widget: its state as records and data frames, and waiting for a status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FINAL: Final = frozenset({BuildStatus.COMPLETED, BuildStatus.FAILED})
 
 
 class Reading:
-    """The half of a `BuildWidget` that reads its session and sends nothing."""
+    """The part of a `BuildWidget` that only reads its session."""
 
     _session: BuildSession
     _history: History | None = None
@@ -39,7 +39,7 @@ class Reading:
 
     @property
     def state(self) -> State:
-        """The whole present state, as typed records."""
+        """The current state, as typed records."""
         self._session.catch_up()
         return self._session.snapshot()
 
@@ -50,7 +50,7 @@ class Reading:
 
     @property
     def percent(self) -> float | None:
-        """How much of the build is done, from 0 to 100; None if nothing is known."""
+        """Progress of the build in percent, 0 to 100; None if unknown."""
         return self.state.progress.percent
 
     def _table(self, name: str) -> pd.DataFrame:
@@ -86,15 +86,15 @@ class Reading:
 
     @property
     def warnings(self) -> pd.DataFrame:
-        """What is wrong with the files, a row each."""
+        """The warnings about files, a row each."""
         return self._table("warnings")
 
     @property
     def history(self) -> History:
-        """Everything that this build ever wrote, as tables; it grows as the build goes on.
+        """Everything that this build has written, as tables; it grows as the build goes on.
 
-        It is read when it is first asked for. From then on it holds every version of a file that was seen; of what was
-        overwritten before, only what is left on disk.
+        It is read on first access. From then on it holds every version of a file that was seen; of earlier versions,
+        only what is still on disk.
 
         Raises
         ------
@@ -109,20 +109,20 @@ class Reading:
         return self._history
 
     def refresh(self) -> Self:
-        """Look at every file now; returns when all of them are read."""
+        """Read every changed file now; return the widget when that is done."""
         self._wait_loaded(None)
         self._session.refresh()
         return self
 
     def _wait_loaded(self, timeout: float | None) -> None:
-        """Let the first reading end (``timeout`` in seconds; None: 30)."""
+        """Wait until all files have been read once (``timeout`` in seconds; None: 30)."""
         end = time.monotonic() + (30.0 if timeout is None else timeout)
         while not self._session.loaded and not self._session.closed and time.monotonic() < end:
             self._session.catch_up()
             time.sleep(0.001)
 
     async def wait(self, status: str | Iterable[str] = "completed", timeout: float | None = None) -> str:
-        """Wait until the build has a status, and return it. Other cells' output and the live cell go on meanwhile.
+        """Wait until the build has a status, and return it. Other outputs and the live view keep updating.
 
         Parameters
         ----------
@@ -134,9 +134,11 @@ class Reading:
         Raises
         ------
         TimeoutError
-            If it takes longer.
+            If the status is not reached in time.
         BuildEndedError
-            If the build ends in another way.
+            If the build ends with another status.
+        ValueError
+            If there is no such status.
         """
         wanted = {status} if isinstance(status, str) else set(status)
         unknown = wanted - {s.value for s in BuildStatus}
@@ -153,7 +155,7 @@ class Reading:
 
         try:
             async with asyncio.timeout(timeout):
-                await self._session.wait_loaded()  # half of the files may say something else than all of them
+                await self._session.wait_loaded()  # the status may be wrong while only some files are read
                 start = self._session.seq
                 if (now := reached()) is not None:
                     return now

@@ -13,13 +13,14 @@ __all__ = ["SharedSessions", "sessions"]
 
 
 class SharedSessions:
-    """The open sessions, with the number of their users."""
+    """The open sessions with their reference counts."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[Path, bool | None, int], tuple[BuildSession, int]] = {}
         self._lock = threading.Lock()
 
     def open(self, root: Path, loop: asyncio.AbstractEventLoop | None, poll: bool | None) -> BuildSession:
+        """Return the shared session of a project, opened if needed; add a reference."""
         key = (Path(os.path.abspath(root.expanduser())), poll, id(loop))
         with self._lock:
             session, users = self._open.get(key, (None, 0))
@@ -29,6 +30,7 @@ class SharedSessions:
             return session
 
     def release(self, session: BuildSession) -> None:
+        """Drop a reference to a session; close it with the last one."""
         with self._lock:
             key = next((k for k, (known, _) in self._open.items() if known is session), None)
             if key is not None:

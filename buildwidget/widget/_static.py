@@ -1,4 +1,4 @@
-"""What a notebook shows where no live view can run: a table in HTML, and a line of text."""
+"""Static output for places where no live view can run: an HTML table and a line of text."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["to_html", "to_phrase", "to_text"]
 
 ROWS: Final = 200  # more would only bloat the notebook
 NAME: Final = 200  # characters of one text
-NAMES: Final = 3  # items that a line names
+NAMES: Final = 3  # items named in a line
 SHORT: Final = 40  # characters of such a name
-SENTENCE: Final = 1_000  # characters of what a build waits for, with a path in it
+SENTENCE: Final = 1_000  # characters of a sentence that may contain a path
 
 _WORDS: Final = {
     BuildStatus.PENDING: "not started",
@@ -26,7 +26,7 @@ _WORDS: Final = {
     BuildStatus.UNKNOWN: "unknown",
 }
 
-# Controls (an escape sequence without its ESC is only text), and what turns or hides the rest of a line.
+# Control characters (an escape sequence without its ESC is plain text), and those that reverse or hide text.
 _BLANK: Final = re.compile(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+")
 _HIDDEN: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -34,7 +34,7 @@ _HIDDEN: Final = re.compile(
 
 
 def _inert(text: str, most: int = NAME) -> str:
-    """Text from a file as one line of so many characters that does nothing to the place where it is shown."""
+    """Return text as one line of at most ``most`` characters, without control characters."""
     return _HIDDEN.sub("", _BLANK.sub(" ", text[: 4 * most]))[:most]
 
 
@@ -55,7 +55,7 @@ def _counts(state: State) -> str:
         )
         if number
     ]
-    failed = len(failures_of(state))  # one failure is one, however many items tell of it
+    failed = len(failures_of(state))  # one failure counts once, however many items report it
     if failed:
         parts.append(f"{failed} failed")
     if counts.warnings:
@@ -68,7 +68,7 @@ def _time(state: State) -> str:
 
 
 def _items(state: State) -> list[tuple[str, str, Component | Feature | Task]]:
-    """What the build works on: kind, name and record of each."""
+    """Return kind, name and record of each component, feature and task."""
     return [
         *(("component", item.name or item.component_id, item) for item in state.components),
         *(("feature", item.name or item.feature_id, item) for item in state.features),
@@ -82,7 +82,7 @@ def _first(names: list[str]) -> str:
 
 
 def to_phrase(state: State) -> str:
-    """The state in a few words: project, status, percentage, how much there is, and what is going on."""
+    """Return the state as a phrase: project, status, percentage, counts, and the active and failed items."""
     project = _inert(state.session.project)
     waiting = waiting_for(state)
     if waiting is not None:
@@ -95,20 +95,20 @@ def to_phrase(state: State) -> str:
 
 
 def to_text(state: State, hint: str = "Run this cell again to see the build live.") -> str:
-    """The state in one line, for places that show plain text only, with what to do to see more."""
+    """Return the state as one line of plain text, with a hint how to see more."""
     when = "" if waiting_for(state) else f"; last update {_time(state)}."
     return f"buildwidget: {to_phrase(state)}{when} {_inert(hint, SENTENCE)}"
 
 
 def to_html(state: State, note: str = "") -> str:
-    """The state as a table, without any script. Texts from files are escaped, without control characters.
+    """Return the state as an HTML table without scripts. Texts from files are escaped, without control characters.
 
     Parameters
     ----------
     state
-        What to show.
+        The state to show.
     note
-        A sentence that says why this is not live.
+        A sentence on why this is not live.
     """
     session = state.session
     waiting = waiting_for(state)

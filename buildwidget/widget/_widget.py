@@ -33,8 +33,10 @@ from ._sessions import sessions
 
 __all__ = ["BuildWidget", "watch"]
 
-FIRST_LOOK: Final = 0.250  # seconds `watch` gives the first reading at most, so that the cell opens with the truth
-SNAPSHOT_EVERY: Final = 1.0  # seconds between two states kept for a page that reloads
+FIRST_LOOK: Final = (
+    0.250  # seconds at most that `watch` waits for the first reading, so that the cell opens with the current state
+)
+SNAPSHOT_EVERY: Final = 1.0  # seconds between two snapshots saved for a page reload
 
 _STATIC = Path(__file__).parent.parent / "static"
 
@@ -44,7 +46,7 @@ def _front_end() -> str | Path:
     if os.environ.get("ANYWIDGET_HMR") == "1":
         return path
     try:
-        return path.read_text("utf-8")  # given as text: given as a path, anywidget keeps every widget for ever
+        return path.read_text("utf-8")  # as text: given a path, anywidget keeps a reference to every widget
     except FileNotFoundError:
         raise ImportError(
             "buildwidget's front end is not built: 'static/widget.js' is missing. In a checkout, run 'make setup'; "
@@ -65,9 +67,9 @@ class BuildWidget(Reading, anywidget.AnyWidget):
     height
         The largest height of the list of items, in pixels; 0 for as high as it needs.
     filter
-        What to show at first: words, and ``status:…``, ``kind:…`` terms.
+        The initial filter: words, and ``status:…``, ``kind:…`` terms.
     poll
-        True: scan the files instead of listening to the system (for network drives). None: decide by itself.
+        True: scan the files instead of listening to the system (for network drives). None: detect it.
     session
         Follow this session instead of opening one; it is not closed with the widget.
     """
@@ -112,7 +114,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
         self._kept = (time.monotonic(), seq)
         self._was_final = state.session.status in FINAL
         self._outbox = Outbox(self._session, self.send)
-        self._callbacks = Callbacks(self._complain, looped=self._loop is not None)
+        self._callbacks = Callbacks(self._report, has_loop=self._loop is not None)
         self._inbox = Inbox(self._session, self._outbox, self._set_later, self._picture.touched)
         self.on_msg(self._receive)
         self._forget = self._session.listen(self._heard)
@@ -137,7 +139,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
         """Whether the host has closed the connection to the views for good, as marimo does when a cell runs again."""
         return self._gone or bool(getattr(self.comm, "_closed", False))
 
-    # -- those who want to know -----------------------------------------------------------------------------------
+    # -- callbacks -----------------------------------------------------------------------------------
 
     def on(self, event_type: str, callback: Callable[[Any], Any] | None = None) -> Any:
         """Call back with each new message of a type, in the kernel's event loop.
@@ -151,7 +153,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
 
         Returns
         -------
-        A function that ends it; as a decorator, the callback itself.
+        A function that unregisters the callback; as a decorator, the callback itself.
 
         Raises
         ------
@@ -166,7 +168,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
     # -- from the session -----------------------------------------------------------------------------------------
 
     def _heard(self, rows: list[Logged]) -> None:
-        """New messages, in the pumping thread: send them; leave everything else to the loop."""
+        """Send new messages, in the pumping thread; schedule everything else in the loop."""
         wait = self._outbox.offer()
         loop = self._loop
         if loop is None:
@@ -181,14 +183,14 @@ class BuildWidget(Reading, anywidget.AnyWidget):
                 self._keeping = True
                 loop.call_soon_threadsafe(self._keep)
 
-    def _complain(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._outbox.publish({"kind": "notice", "level": "error", "text": text})
 
     def _packed(self, seq: int, state: State) -> bytes:
         return msgspec.json.encode({"epoch": self._session.epoch, "seq": seq, "state": state})
 
     def _keep(self) -> None:
-        """In the loop: keep a state for a page that reloads, at most once a second, and at the end of the build."""
+        """Save a snapshot for a page reload (in the loop), at most once a second, and at the end of the build."""
         self._keeping = False
         if self._gone or self._loop is None:
             return
@@ -233,14 +235,14 @@ class BuildWidget(Reading, anywidget.AnyWidget):
             self._inbox.receive(content)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take the traits that a view has saved, in whatever thread they come; the host calls this."""
+        """Set traits from the front end, in any thread; called by the host."""
         self._later(lambda: anywidget.AnyWidget.set_state(self, sync_data))
 
     def _set_later(self, name: str, value: Any) -> None:
         self._later(lambda: self.set_trait(name, value))
 
     def _later(self, function: Callable[[], Any]) -> None:
-        """Traits belong to the loop: another thread could lose or tear them."""
+        """Run a function in the loop: traits are not thread-safe."""
         if self._loop is None or _running_loop() is self._loop:
             function()
             return
@@ -252,8 +254,8 @@ class BuildWidget(Reading, anywidget.AnyWidget):
     def __repr__(self) -> str:
         if not self._session.closed:
             self._session.catch_up()
-        said = _static.to_phrase(self._session.snapshot())
-        return f"<BuildWidget {said}{'; closed' if self._gone else ''}>"
+        phrase = _static.to_phrase(self._session.snapshot())
+        return f"<BuildWidget {phrase}{'; closed' if self._gone else ''}>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self._picture.bundle(super()._repr_mimebundle_(**kwargs))
@@ -275,7 +277,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
             sessions.release(self._session)
         layout = self.layout
         super().close()
-        layout.close()  # ipywidgets leaves it, and its comm, to live as long as the kernel
+        layout.close()  # ipywidgets does not close it, nor its comm
 
 
 def watch(
@@ -296,9 +298,9 @@ def watch(
     height
         The largest height of the list of items, in pixels; 0 for as high as it needs.
     filter
-        What to show at first: words, and ``status:…``, ``kind:…`` terms.
+        The initial filter: words, and ``status:…``, ``kind:…`` terms.
     poll
-        True: scan the files instead of listening to the system (for network drives). None: decide by itself.
+        True: scan the files instead of listening to the system (for network drives). None: detect it.
 
     Returns
     -------
@@ -317,7 +319,7 @@ def watch(
         if root.exists() and not root.is_dir():
             raise NotADirectoryError(f"{root} is a file; give the project's folder, the one that holds .buildrunner")
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path!r} is no path of a folder: {error}") from None
+        raise ValueError(f"{path!r} is not a valid path: {error}") from None
     if root.name == ".buildrunner":
         root = root.parent
     made = BuildWidget(root, height=height, filter=filter, poll=poll)
@@ -335,7 +337,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _shown(session: BuildSession) -> str:
-    """The project's path as people read it: with ``~``, and without what is no text."""
+    """Return the project's path for display: with ``~``, and with undecodable bytes escaped."""
     if session.root is None:
         return session.session_id
     shown, home = str(session.root), str(Path.home())

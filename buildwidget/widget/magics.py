@@ -1,6 +1,6 @@
 # pyright: basic
 # (ipywidgets, anywidget and IPython have no types of their own)
-"""``%load_ext buildwidget`` gives ``%buildwatch PATH``."""
+"""IPython magics: ``%load_ext buildwidget`` adds ``%buildwatch PATH``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class BuildMagics(Magics):
     @magic_arguments()
     @argument("path", nargs="?", default=".", help="the project: the folder that holds .buildrunner (default: here)")
     @argument("--height", type=int, default=480, help="largest height of the list in pixels; 0 for no limit")
-    @argument("--filter", default="", help="what to show at first, for example 'status:error'")
+    @argument("--filter", default="", help="initial filter, for example 'status:error'")
     @argument("--poll", action="store_true", help="scan the files instead of listening (for network drives)")
     @line_magic
     def buildwatch(self, line: str) -> Any:
-        """Show a build live in this cell. Gives the widget, so that you can write: w = %buildwatch PATH"""
+        """Show a build live in this cell. Returns the widget, so you can write: w = %buildwatch PATH"""
         if set(line.split()) & {"-h", "--help"}:
             print(getattr(self.buildwatch, "parser").format_help())  # noqa: B009 (`magic_arguments` put it there)
             return None
@@ -40,5 +40,5 @@ def load_ipython_extension(ipython: Any) -> None:
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """Take ``%buildwatch`` away again; widgets that it made go on."""
+    """Remove ``%buildwatch``; its widgets stay open."""
     ipython.magics_manager.magics["line"].pop("buildwatch", None)
