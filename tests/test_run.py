@@ -215,7 +215,7 @@ def test_ctrl_c_on_a_terminal_reaches_a_piped_command_once(session, server, tmp_
     ("command", "code", "word"),
     [
         (["no-such-command-at-all"], 127, "command not found"),
-        (["/etc/passwd"], 126, "cannot be run"),
+        (["/etc/passwd"], 126, "cannot be executed"),
         ([PYTHON, "-c", "import os; os.kill(os.getpid(), 9)"], 137, ""),
         ([PYTHON, "-c", "import os; os.kill(os.getpid(), 15)"], 143, ""),
     ],
