@@ -173,7 +173,7 @@ def _summary(command: list[str], code: int, name: str | None, seconds: float) ->
     if code == 127:
         how = "was not found"
     elif code == 126:
-        how = "cannot be run"
+        how = "cannot be executed"
     elif name:
         how = f"was ended by {name} after {seconds:.1f} s"
     else:
@@ -329,7 +329,7 @@ def _pump(
     *,
     keys_to: int | None = None,
 ) -> None:
-    """Copy sources to outputs until they end. ``keys_to``: the pseudo-terminal that gets the input of ours."""
+    """Copy sources to outputs until they end. ``keys_to``: the pseudo-terminal that gets what is typed on ours."""
     with selectors.DefaultSelector() as selector:
         for fd in sources:
             selector.register(fd, selectors.EVENT_READ)

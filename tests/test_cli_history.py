@@ -339,7 +339,7 @@ def test_a_narrow_terminal_loses_the_less_important(folder: Path) -> None:
     assert all(len(line) <= 80 for line in table)
     assert table[0].split()[:4] == ["kind", "item_id", "status", "progress"]
     assert note.startswith("buildwidget: no room for ")
-    assert "--format json has them" in note
+    assert "use --format json to see them" in note
 
 
 def test_in_a_terminal_there_are_a_hundred_rows(folder: Path) -> None:

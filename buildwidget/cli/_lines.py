@@ -17,7 +17,7 @@ __all__ = ["MessageLines"]
 
 
 class MessageLines:
-    """Prints messages; lines of output once they have settled. On a terminal, the last line shows the moving one."""
+    """Prints messages; lines of output once they have settled. On a terminal, the unsettled one is redrawn below."""
 
     def __init__(self) -> None:
         self._console = make_console()

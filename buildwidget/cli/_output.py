@@ -75,7 +75,7 @@ def code_of(error: BuildwidgetError) -> int:
 
 
 def code_of_write(error: OSError) -> int:
-    """Return the exit code for a failed write: `OUTPUT` if the disk is full or the pipe closed, else `FAILED`."""
+    """Return the exit code for a failed write: `OUTPUT` for a full disk, closed pipe or I/O error, else `FAILED`."""
     full_or_closed = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE, errno.EIO}
     return OUTPUT if error.errno in full_or_closed else FAILED
 

@@ -48,7 +48,7 @@ def show_rows(table: Any, most: int | None) -> None:
 
 
 def show_table(rows: list[tuple[Any, ...]], names: str, *, all_columns: bool = False) -> None:
-    """Print rows, one per line: cut to the width of a terminal, whole in a pipe."""
+    """Print rows, one per line: cut to the width of a terminal; in a pipe, as wide as they need."""
     from rich.table import Table
     from rich.text import Text
 

@@ -59,7 +59,7 @@ class Outbox:
         """Call ``function`` in the context that messages are sent in."""
         self._context.copy().run(function)
 
-    # -- requests of the view -----------------------------------------------------------------------------------
+    # -- requests of the view ----------------------------------------------------------------------------------------
 
     def adopt(self) -> None:
         """Send in the current context from now on. Called for every message of a view.
@@ -85,10 +85,10 @@ class Outbox:
                 rows = self._session.since(since)
             self._send_rows(rows)
 
-    # -- updates of the session ------------------------------------------------------------------------------
+    # -- updates of the session --------------------------------------------------------------------------------------
 
     def offer(self) -> float | None:
-        """Send newly logged messages now (None), or return the seconds until `flush` should be called."""
+        """Send newly logged messages if it is time; else return the seconds after which to call `flush`."""
         wait = self._last + INTERVAL - time.monotonic()
         if wait <= 0:
             self.flush()

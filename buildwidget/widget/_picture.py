@@ -113,7 +113,7 @@ class Picture:
         try:
             display(data, metadata=metadata, raw=True, display_id=self._display_id, update=True)
         except Exception:
-            logger.debug("the picture could not be renewed", exc_info=True)
+            logger.debug("the output could not be updated", exc_info=True)
 
     def end(self) -> None:
         """Replace the view by the static table of the last state, with a note that the widget is closed."""

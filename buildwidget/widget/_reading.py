@@ -139,6 +139,8 @@ class Reading:
             If the build ends with another status.
         ValueError
             If there is no such status.
+        RuntimeError
+            If the widget is closed meanwhile.
         """
         wanted = {status} if isinstance(status, str) else set(status)
         unknown = wanted - {s.value for s in BuildStatus}

@@ -33,9 +33,8 @@ from ._sessions import sessions
 
 __all__ = ["BuildWidget", "watch"]
 
-FIRST_LOOK: Final = (
-    0.250  # seconds at most that `watch` waits for the first reading, so that the cell opens with the current state
-)
+# Seconds that `watch` waits for the first reading at most, so that the cell opens with the current state.
+FIRST_LOOK: Final = 0.250
 SNAPSHOT_EVERY: Final = 1.0  # seconds between two snapshots saved for a page reload
 
 _STATIC = Path(__file__).parent.parent / "static"
@@ -139,7 +138,7 @@ class BuildWidget(Reading, anywidget.AnyWidget):
         """Whether the host has closed the connection to the views for good, as marimo does when a cell runs again."""
         return self._gone or bool(getattr(self.comm, "_closed", False))
 
-    # -- callbacks -----------------------------------------------------------------------------------
+    # -- callbacks ---------------------------------------------------------------------------------------------------
 
     def on(self, event_type: str, callback: Callable[[Any], Any] | None = None) -> Any:
         """Call back with each new message of a type, in the kernel's event loop.
