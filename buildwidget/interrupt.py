@@ -24,10 +24,13 @@ class Interrupts:
     ----------
     stop : threading.Event
         Set by the first signal.
+    ended_by : signal.Signals or None
+        The first signal.
     """
 
     def __init__(self) -> None:
         self.stop = threading.Event()
+        self.ended_by: signal.Signals | None = None
         self._raise = False
         self._before: dict[Any, Any] = {}
 
@@ -42,7 +45,8 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.ended_by = self.ended_by or signal.Signals(number)
         self.stop.set()
         if self._raise:
             self._raise = False

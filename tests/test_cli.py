@@ -445,26 +445,27 @@ def running(*words: str | Path, environ: dict[str, str] | None = None, **more: A
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_demo_ends_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_demo_ends_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with running(
         "demo", "--loop", "--out", tmp_path / "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         wait_for(lambda: list(tmp_path.glob("p/.buildrunner/checkpoints/*.json")))
         process.send_signal(number)
         out, _ = process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert process.returncode == code
     assert b"Ended." in out
     assert b"Traceback" not in out
 
 
-def test_watch_ends_with_130(finished: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_watch_ends_as_a_shell_says_it(finished: Path, number: signal.Signals, code: int) -> None:
     with running("watch", finished, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         assert b"meadow-clinic" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, _ = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert b"Traceback" not in out
 
 
@@ -490,7 +491,7 @@ def test_demo_with_lab_leaves_nothing_behind(tmp_path: Path, closed: bool) -> No
         process.send_signal(signal.SIGINT)
         if not closed:
             assert "Ended." in process.communicate(timeout=50)[0]
-        assert process.wait(50) in ((0, 74) if closed else (0,))
+        assert process.wait(50) in ((130, 74) if closed else (130,))
     assert psutil.wait_procs(family, timeout=5)[1] == []
     assert list(temporary.glob("buildwidget-lab-*")) == []
 
@@ -511,7 +512,7 @@ def test_the_live_cell_runs_before_anybody_presses_a_key(tmp_path: Path) -> None
             first, second = pool.submit(two_looks, url).result()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=40)
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert "%" in first
     assert second != first
 
@@ -598,7 +599,7 @@ def test_watch_in_a_terminal_without_colour_is_lines(finished: Path) -> None:
 
 def test_demo_in_a_terminal(tmp_path: Path) -> None:
     code, shown = in_terminal(["demo", "--speed", "10", "--out", str(tmp_path / "p")], "Calendar sync")
-    assert code == 0
+    assert code == 130
     assert "Under way" in shown
     assert "Ctrl-C ends it" in shown
     assert "Ended." in shown

@@ -167,6 +167,7 @@ def test_a_command_that_needs_an_extra_says_so_in_a_line(base, shop, words, extr
     done = command(base, *(word.format(shop=shop) for word in words))
     assert done.returncode == 2, done
     assert re.fullmatch(rf"[^\n]*pip install 'buildwidget\[{extra}\]'[^\n]*\n", done.stderr), done.stderr
+    assert not Path(f"{shop}-demo").exists(), "nothing is made before the extra is found missing"
 
 
 def test_commands_that_need_none(base, shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ._options import project_folder
-from ._output import FAILED, code_of_write, echo, fail, make_console
+from ._output import FAILED, INTERRUPTED, code_of_write, echo, fail, make_console
 
 if TYPE_CHECKING:
     from ..errors import DemoError
@@ -72,8 +73,8 @@ def demo(
       buildwidget demo --instant --out shop   all files of a finished build, at once
 
     \b
-    Exit codes: 0 also after Ctrl-C, 1 the folder cannot be used, 2 usage, or the
-    extra "lab" is missing, 74 the disk is full.
+    Exit codes: 0 ended by itself or by SIGTERM, 1 an error, which is printed,
+    2 usage, or the extra "lab" is missing, 74 the disk is full, 130 Ctrl-C.
     """
     from ..demo.runner import prepare, write_instant
     from ..demo.world import Scenario
@@ -104,9 +105,11 @@ def demo(
         port=port,
     )
     try:
-        play.play(options, make_console())
+        ended_by = play.play(options, make_console())
     except (DemoError, OSError) as error:
         _end(error, folder)
+    if ended_by is signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
 
 
 def _end(error: DemoError | OSError, folder: Path) -> NoReturn:
@@ -141,7 +144,8 @@ def watch(
       buildwidget watch . --until-done && ./deploy.sh
 
     \b
-    Exit codes: 0 completed, 1 failed (with --until-done), 2 usage, 130 Ctrl-C.
+    Exit codes: 0 completed, 1 failed (with --until-done), 2 usage, 130 Ctrl-C, 143
+    SIGTERM.
     """
     from ..interrupt import Interrupts
     from ..model import BuildStatus
@@ -160,6 +164,6 @@ def watch(
             state = show_live(session, make_console(), stop=interrupts.stop, done=over, plain=True if plain else None)
         finally:
             session.close()
-    if interrupts.stop.is_set():
-        raise typer.Exit(130)
+    if interrupts.ended_by is not None:
+        raise typer.Exit(128 + interrupts.ended_by)  # SIGTERM neither: the build has not completed
     raise typer.Exit(0 if state.session.status is BuildStatus.COMPLETED else 1)

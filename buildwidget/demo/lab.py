@@ -29,7 +29,7 @@ from typing import Any, Final, Self
 
 from ..errors import DemoError, MissingExtraError
 
-__all__ = ["DemoLab", "notebook_source"]
+__all__ = ["DemoLab", "check_lab", "notebook_source"]
 
 logger = logging.getLogger("buildwidget.demo")
 
@@ -53,6 +53,19 @@ def notebook_source() -> Path:
         if place.is_file():
             return place
     raise DemoError("the notebook 01-live.ipynb is missing from this installation; install buildwidget again.")
+
+
+def check_lab() -> None:
+    """Check that JupyterLab and the Python kernel are installed.
+
+    Raises
+    ------
+    MissingExtraError
+        If one of them is not.
+    """
+    for library in ("jupyterlab", "ipykernel"):
+        if find_spec(library) is None:
+            raise MissingExtraError("the demo in JupyterLab (without it: --no-lab)", "lab", library)
 
 
 class DemoLab:
@@ -118,9 +131,7 @@ class DemoLab:
         DemoError
             If it does not start; the text holds the end of its log.
         """
-        for library in ("jupyterlab", "ipykernel"):
-            if find_spec(library) is None:
-                raise MissingExtraError("the demo in JupyterLab (without it: --no-lab)", "lab", library)
+        check_lab()
         self._own = Path(tempfile.mkdtemp(prefix="buildwidget-lab-"))
         settings = self._own / "settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 import webbrowser
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from ..interrupt import Interrupts
 from ..model import State
 from ..session import BuildSession
 from ..terminal_view import is_plain, milestones, show_live
-from .lab import DemoLab, notebook_source
+from .lab import DemoLab, check_lab, notebook_source
 from .runner import DemoRunner, prepare
 from .world import Scenario
 
@@ -45,28 +46,37 @@ class DemoOptions:
     port: int = 0
 
 
-def play(options: DemoOptions, console: Console) -> None:
+def play(options: DemoOptions, console: Console) -> signal.Signals | None:
     """Play the demo until it ends, or until Ctrl-C. All threads and processes of it have ended on return.
+
+    Returns
+    -------
+    signal.Signals or None
+        The signal that ended it.
 
     Raises
     ------
     DemoError
         If the folder cannot be used or written to.
+    MissingExtraError
+        If JupyterLab is asked for and not installed. Nothing is written then.
     """
+    if options.lab:
+        check_lab()
     prepare(options.folder)
     with Interrupts() as interrupts, ExitStack() as stack:
         url = None
         console.print(Text(f"The demo project: {options.folder.resolve()}"), soft_wrap=True)
         if options.lab:
             url = _start_lab(options, console, stack, interrupts)
-        if interrupts.stop.is_set():
-            return
-        session = BuildSession(options.folder)
-        session.open()
-        stack.callback(session.close)
-        _show(options, console, session, interrupts.stop, url)
-    if interrupts.stop.is_set():
+        if interrupts.ended_by is None:
+            session = BuildSession(options.folder)
+            session.open()
+            stack.callback(session.close)
+            _show(options, console, session, interrupts.stop, url)
+    if interrupts.ended_by is not None:
         console.print(Text("Ended."))
+    return interrupts.ended_by
 
 
 # -- JupyterLab -------------------------------------------------------------------------------------------------------
