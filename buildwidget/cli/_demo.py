@@ -144,8 +144,7 @@ def watch(
       buildwidget watch . --until-done && ./deploy.sh
 
     \b
-    Exit codes: 0 completed, 1 failed (with --until-done), 2 usage, 130 Ctrl-C, 143
-    SIGTERM.
+    Exit codes: 0 completed, 1 failed (with --until-done), 2 usage, 130 Ctrl-C.
     """
     from ..interrupt import Interrupts
     from ..model import BuildStatus
