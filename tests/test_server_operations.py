@@ -282,6 +282,6 @@ def test_tls(start, tmp_path) -> None:
     folder = Folder()
     with connect_sync(url.replace("http", "ws") + "/api/build/stream/shop?snapshot=1", ssl=context) as ws:
         deadline = time.monotonic() + 10
-        while folder.seq == 0 and time.monotonic() < deadline:
+        while not folder.state.snapshot().components and time.monotonic() < deadline:
             folder.take(ws.recv(timeout=5))
     assert folder.state.snapshot().components[0].component_id == "api"

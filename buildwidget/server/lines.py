@@ -23,7 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 def wants_lines(accept: str) -> str | None:
-    """Which of the two an ``Accept`` header asks for; NDJSON if it does not care; None if it wants something else."""
+    """Return the media type that an ``Accept`` header asks for: NDJSON for any, None if neither is acceptable."""
     kinds = [part.split(";")[0].strip().lower() for part in accept.split(",") if part.strip()]
     for kind in kinds:
         if kind in {SSE, NDJSON}:
@@ -32,7 +32,7 @@ def wants_lines(accept: str) -> str | None:
 
 
 def start_of_lines(scope: MutableMapping[str, Any]) -> tuple[Start, Filter]:
-    """As for a WebSocket; ``Last-Event-ID`` (epoch:seq) says where an event source stopped.
+    """Return the start and the filter of a request: its query, and ``Last-Event-ID`` (epoch:seq) of an event source.
 
     Raises
     ------
@@ -55,7 +55,7 @@ class LinesWriter(TaskWriter):
         self._kind = kind
 
     def messages(self, batch: Batch) -> Iterator[tuple[Callable[[], MutableMapping[str, Any]], int]]:
-        """Pieces of the body: a server takes the next when its client has read the one before."""
+        """Yield the body in slices, as functions that make the ASGI message, each with its size in bytes."""
         for body in in_slices(self._lines(batch)):
             yield functools.partial(_part, body), len(body)
 
@@ -68,7 +68,7 @@ class LinesWriter(TaskWriter):
             yield after
 
     def farewell(self, code: int, reason: str) -> MutableMapping[str, Any]:  # noqa: ARG002 (HTTP has no close codes)
-        """The end of the body."""
+        """Return the last, empty part of the body."""
         return {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -85,7 +85,7 @@ async def respond(
     session_id: str,
     kind: str,
 ) -> None:
-    """Stream a session as the response to a request that was let in.
+    """Stream a session as the response to an authorised request.
 
     Raises
     ------
@@ -97,10 +97,10 @@ async def respond(
     headers = [
         (b"content-type", f"{kind}; charset=utf-8".encode()),
         (b"cache-control", b"no-store"),
-        (b"x-accel-buffering", b"no"),  # else some proxies wait for more before they hand anything on
+        (b"x-accel-buffering", b"no"),  # else some proxies buffer the response
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    if scope["method"] == "HEAD":  # who asks what would come is not one who follows it
+    if scope["method"] == "HEAD":  # headers only: no client joins the hub
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
     hub = sessions.hub(session_id)

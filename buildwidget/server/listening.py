@@ -1,4 +1,4 @@
-"""Where a server listens, and the address that it announces: one that works from this machine."""
+"""Listening sockets, and the URL that a server announces, which works on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST_HANDED_OVER: Final = 3  # sd_listen_fds(3)
 
 
 def listen(options: ServerOptions) -> socket.socket:
-    """A new listening socket. ``::`` takes IPv4 too, where the system can do that.
+    """Open a listening socket. ``::`` accepts IPv4 too, where the system supports dual-stack sockets.
 
     Raises
     ------
@@ -39,17 +39,17 @@ def listen(options: ServerOptions) -> socket.socket:
 
 
 def inherited(options: ServerOptions) -> list[socket.socket]:
-    """The listening sockets that systemd hands over (``LISTEN_FDS``); empty if it hands over none.
+    """Return the listening sockets passed by systemd (``LISTEN_FDS``); empty if there are none.
 
     Raises
     ------
     OptionsError
-        If they are no listening stream sockets, or if strangers can reach one and there is no token.
+        If one is not a listening stream socket, or not on a loopback address while there is no token.
     """
     told = {name: os.environ.get(name, "") for name in ("LISTEN_PID", "LISTEN_FDS")}
     if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():
         return []
-    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):  # they are ours, not our children's
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):  # child processes must not inherit them
         os.environ.pop(name, None)
     found: list[socket.socket] = []
     for number in range(_FIRST_HANDED_OVER, _FIRST_HANDED_OVER + int(told["LISTEN_FDS"])):
@@ -73,7 +73,7 @@ def inherited(options: ServerOptions) -> list[socket.socket]:
 
 
 def announced(listeners: Sequence[socket.socket], options: ServerOptions) -> str:
-    """The address of a server: of its first TCP socket, else ``unix:PATH``."""
+    """Return the URL of a server: of its first TCP socket, else ``unix:PATH``."""
     listener = next((one for one in listeners if one.family != socket.AF_UNIX), listeners[0])
     where = listener.getsockname()
     if listener.family == socket.AF_UNIX:

@@ -13,8 +13,8 @@ import msgspec
 __all__ = ["configure"]
 
 _MARK = "_buildwidget"
-ALIKE: Final = 100  # lines …
-WHILE: Final = 10.0  # … in so many seconds
+MAX_ALIKE: Final = 100  # records with the same format string that are logged in one window
+WINDOW: Final = 10.0  # seconds
 
 
 class _Text(logging.Formatter):
@@ -38,7 +38,7 @@ class _Json(logging.Formatter):
 
 
 class _Plain(logging.Filter):
-    """What a client did wrong is one line: where in the server it was noticed is of no use to anybody."""
+    """Drops the traceback of errors that a client caused: the place in the server's code does not matter."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], (UnicodeError, OSError, asyncio.CancelledError)):
@@ -48,41 +48,41 @@ class _Plain(logging.Filter):
 
 
 class _Throttle(logging.Filter):
-    """Lets an attack not fill the log: of lines that differ in their details only, so many in a while.
+    """Limits the rate of records with the same format string, so that an attack cannot fill the log.
 
-    The first one after that while tells how many were left out.
+    The first record after a window says how many were dropped in it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[str, str], list[float]] = {}  # since when, how many
+        self._seen: dict[tuple[str, str], list[float]] = {}  # start of the window, number of records
 
     def filter(self, record: logging.LogRecord) -> bool:
         key = (record.name, str(record.msg))
         if len(self._seen) > 1_000:
             self._seen.clear()
         seen = self._seen.setdefault(key, [record.created, 0])
-        if record.created - seen[0] > WHILE:
-            left_out = int(seen[1]) - ALIKE
+        if record.created - seen[0] > WINDOW:
+            left_out = int(seen[1]) - MAX_ALIKE
             if left_out > 0:
                 record.msg = f"{record.getMessage()} (and {left_out:,} more like it before)"
                 record.args = None
             seen[:] = [record.created, 0]
         seen[1] += 1
-        return seen[1] <= ALIKE
+        return seen[1] <= MAX_ALIKE
 
 
 def configure(level: str = "info", *, json_lines: bool = False) -> None:
-    """Send the logs of the server to stderr. Can be called again."""
+    """Send the logs of the server to stderr. A second call replaces the first configuration."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if json_lines else _Text())
     handler.addFilter(_Throttle())
     setattr(handler, _MARK, True)
-    for name in ("uvicorn.error", "buildwidget.server.wire"):  # as told by uvicorn, which means its clients
+    for name in ("uvicorn.error", "buildwidget.server.wire"):  # the loggers that report errors of clients
         told = logging.getLogger(name)
         if not any(isinstance(one, _Plain) for one in told.filters):
             told.addFilter(_Plain())
-    # Below a warning, uvicorn and websockets tell of every header and address; those may hold tokens.
+    # Below warning, uvicorn and websockets log every header and URL; those may hold tokens.
     for name, least in (("buildwidget", level), ("uvicorn", max(level, "warning", key=_rank))):
         logger = logging.getLogger(name)
         for old in [h for h in logger.handlers if hasattr(h, _MARK)]:
@@ -97,5 +97,5 @@ def _rank(level: str) -> int:
 
 
 def _safe(text: str) -> str:
-    """One line, without what could move a terminal's cursor."""
+    """Return the text in one line, with control characters escaped."""
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)

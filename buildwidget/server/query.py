@@ -1,4 +1,4 @@
-"""What the query of an address asks for: where to begin, and what to hear. Pure: bytes in, typed values out."""
+"""Parsing of the query string of a stream: where to start, and the filter. Pure functions of bytes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ONCE: Final = ("since", "epoch", "snapshot", "min_level")
 
 
 def fields_of(raw: bytes) -> dict[str, list[bytes]]:
-    """Name → the values of each field of that name, in their order, still encoded. Fields without a value are none.
+    """Return the values of each field by name, in order, still percent-encoded. Empty fields are ignored.
 
     Raises
     ------
     BadRequestError
-        If there are too many, or a name is no text.
+        If there are more than `MAX_FIELDS`, or a name is not UTF-8.
     """
     parts = raw.split(b"&", MAX_FIELDS)
     if len(parts) > MAX_FIELDS:
@@ -36,7 +36,7 @@ def fields_of(raw: bytes) -> dict[str, list[bytes]]:
 
 
 def text_of(value: bytes) -> str:
-    """An encoded name or value as text.
+    """Decode a percent-encoded name or value.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def text_of(value: bytes) -> str:
 
 
 def start_of(scope: Mapping[str, Any]) -> tuple[Start, Filter]:
-    """Where a client wants to begin, and what it wants to hear, by the query of its address.
+    """Return the start and the filter that the query of an ASGI scope asks for.
 
     Lists are written with commas, by repeating the field, or both.
 
@@ -69,7 +69,7 @@ def start_of(scope: Mapping[str, Any]) -> tuple[Start, Filter]:
     if "since" in values:
         text = values["since"]
         if not (text.isascii() and text.isdigit() and len(text) <= 16):
-            raise BadRequestError(f"since must be the number of a message, got {text[:40]!r}")
+            raise BadRequestError(f"since must be a sequence number, got {text[:40]!r}")
         since = int(text)
     topics = _topics(fields["topics"]) if "topics" in fields else None
     components = _ids(fields["components"]) if "components" in fields else None
@@ -89,15 +89,16 @@ def _only(name: str, values: list[bytes]) -> str:
 
 
 def _topics(values: Iterable[bytes]) -> list[str] | None:
-    """No topic's name holds a comma, so an encoded comma separates as well."""
+    """Split lists of topics; no topic holds a comma, so an encoded comma separates as well."""
     names = [name.strip() for value in values for name in text_of(value).split(",")]
     return list(dict.fromkeys(filter(None, names))) or None
 
 
 def _ids(values: Iterable[bytes]) -> list[str] | None:
-    """An id may hold a comma, which is then encoded. But many libraries encode the commas of a list too.
+    """Split lists of ids.
 
-    So a comma separates, and what an encoded comma is cannot be known: the whole is listened to, and its parts.
+    An encoded comma is ambiguous: it may belong to an id, or the library may have encoded the commas of a list. So the
+    result holds both the whole text and its parts.
     """
     found: dict[str, None] = {}
     for value in values:

@@ -44,7 +44,7 @@ _NEEDED: Final = {"unsubscribe": ["topics"], "resume": ["epoch", "seq"]}
 
 @cache
 def schemas() -> dict[str, dict[str, Any]]:
-    """Name → JSON Schema, each whole in itself: every message by its type, and
+    """Return self-contained JSON Schemas by name: one for each message type, and
 
     ``server-message`` (any of them), ``client-message``, ``publication`` (what may be published), ``error-body`` and
     ``sessions``.
@@ -75,7 +75,7 @@ def _whole(name: str, own: dict[str, Any], parts: dict[str, Any], text: str) -> 
 
 
 def _publication() -> dict[str, Any]:
-    """One publication or a list, by the shapes that are checked when one comes."""
+    """Return the schema of one publication or a list, from the types that validate them."""
     found = shapes()
     owns, parts = msgspec.json.schema_components(list(found.values()), ref_template="#/$defs/{name}")
     one: list[dict[str, Any]] = []
@@ -115,7 +115,7 @@ _QUERY: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 
 @cache
 def asyncapi() -> dict[str, Any]:
-    """An AsyncAPI 3.0 document of the WebSocket."""
+    """Return the AsyncAPI 3.0 document of the WebSocket."""
     found = schemas()
     server = [ev.type_of(cls) for cls in (*_OTHERS, *_NUMBERED)]
     messages: dict[str, Any] = {
@@ -162,7 +162,7 @@ def asyncapi() -> dict[str, Any]:
 
 @cache
 def openapi() -> dict[str, Any]:
-    """An OpenAPI 3.1 document of all that is not a WebSocket."""
+    """Return the OpenAPI 3.1 document of the HTTP interface."""
     found = schemas()
     one = {
         "name": "session_id",
@@ -264,14 +264,14 @@ def openapi() -> dict[str, Any]:
 
 
 def _shared() -> dict[str, Any]:
-    """The parts that several messages have, once, where documents look for them."""
+    """Return the definitions that several messages share, for ``components/schemas``."""
     _, parts = msgspec.json.schema_components((*_NUMBERED, *_OTHERS), ref_template="#/components/schemas/{name}")
     _, more = msgspec.json.schema_components(list(shapes().values()), ref_template="#/components/schemas/{name}")
     return {**more, **parts}
 
 
 def _part(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema as a part of a document: its definitions are the document's."""
+    """Return a schema as part of a document: its ``$defs`` references point to ``components/schemas``."""
     head = {"$schema", "$id", "$defs", "title"}
     return _moved({name: value for name, value in schema.items() if name not in head})
 

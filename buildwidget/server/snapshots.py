@@ -1,4 +1,4 @@
-"""A state, encoded once for all clients that get it: as a snapshot, as an answer, or as ordinary messages."""
+"""A state that is encoded once and shared by all clients: as a snapshot, a status report or ordinary messages."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from .wire import Message
 
 __all__ = ["EncodedState", "stamp"]
 
-_HOLE: Final = b'"\\u0000"'  # stands where the state goes; no message of ours holds it before that place
+_HOLE: Final = b'"\\u0000"'  # placeholder of the state; a message holds no such text before it
 
 
 def stamp(session_id: str) -> dict[str, Any]:
-    """The fields that all messages have, now."""
+    """Return the common fields of a message that is made now."""
     return {"session_id": session_id, "timestamp": datetime.now(UTC)}
 
 
 class EncodedState(Version):
-    """One state of a session as bytes. Clients that read slowly share them.
+    """One state of a session, encoded. Slow clients share its bytes.
 
     Parameters
     ----------
     session_id, epoch, seq
-        Of which session, after which message.
+        The session, its log, and the sequence number of the newest message in the state.
     state
         The state.
     grown
-        Called when more bytes were made of it.
+        Called with this object each time its size in bytes has grown.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EncodedState(Version):
 
     @cached_property
     def snapshot(self) -> Message:
-        """The state as a snapshot."""
+        """The state as a ``snapshot`` message."""
         hole = cast("State", msgspec.Raw(_HOLE))
         return self._around(ev.Snapshot(epoch=self.epoch, seq=self.seq, state=hole, **stamp(self.session_id)))
 
@@ -65,7 +65,7 @@ class EncodedState(Version):
         return (before, self.json, after)
 
     def messages(self, wanted: Filter) -> list[bytes]:
-        """The state as ordinary messages without numbers, for clients that know nothing of snapshots."""
+        """Return the state as ordinary messages without ``seq``, for clients that do not understand snapshots."""
         if wanted is EVERYTHING:
             return self._everything
         return [data for event, data in self._present if wanted.passes(event)]
@@ -90,7 +90,7 @@ def _unnumbered(event: Any) -> bytes:
 
 
 def _as_messages(state: State, common: dict[str, Any]) -> Iterable[Any]:
-    """A state as the messages that tell it, in the order people read them."""
+    """Yield a state as messages: session, runtime, items, warnings, context files, output, progress."""
     runtime = [] if state.runtime is None else [state.runtime]
     items = [*state.phases, *state.components, *state.features, *state.tasks, *state.checkpoints]
     for record in (state.session, *runtime, *items, *state.warnings):

@@ -1,12 +1,12 @@
 """The kernel's inotify, through inotify_simple: one instance for all sessions of a process.
 
 Linux gives a user 128 instances in all, and every editor and ``tail -f`` needs one. So there is one `_Instance` here,
-with one thread that reads it. Each `Inotify` is a part of it: it has watches and notices of its own. The first one
-opens the instance, the last one closes it. A forked child begins with none: what it inherits is its parent's.
+with one thread that reads it. Each `Inotify` is a member, with watches and notices of its own. The first member opens
+the instance, the last one closes it. A forked child opens a new one: the inherited one belongs to its parent.
 
-inotify_simple loses nothing that is needed: names that are not UTF-8 come as `os.fsdecode` gives them, an overflow
-comes as an event with the watch descriptor -1, and errors come with their number. What it does not say is which system
-limit an error means: see `limits`.
+inotify_simple keeps everything that is needed: names that are not UTF-8 come as `os.fsdecode` gives them, an overflow
+comes as an event with the watch descriptor -1, and errors come with their number. Which system limit an error
+means is told by `limits`.
 """
 
 from __future__ import annotations
@@ -37,24 +37,26 @@ _NAMES = _MOVED | int(flags.CREATE | flags.DELETE_SELF) | _DELETE | _MOVE_SELF
 _HOW = int(flags.ONLYDIR | flags.MASK_ADD)
 _DONE = _CLOSE_WRITE | _MOVED | _DELETE | _ATTRIB | _ISDIR
 _SELF = int(flags.DELETE_SELF | flags.UNMOUNT) | _MOVE_SELF | _IGNORED
-_ALWAYS = int(flags.UNMOUNT) | _IGNORED  # told whatever was asked for
+_ALWAYS = int(flags.UNMOUNT) | _IGNORED  # delivered whatever the mask is
 
 logger = logging.getLogger("buildwidget.watcher")
 
-_MANY: Final = 5_000  # notices that wait for one session; past that it scans
+_MANY: Final = 5_000  # queued notices of one session; beyond, they are dropped and it scans
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ESTALE, errno.EIO})
 
 
 class _Instance:
     """One inotify instance, its watches by descriptor, and the thread that reads it.
 
-    The kernel knows a folder once, whoever asks and by whatever path: each watch has all those that asked for it.
+    The kernel has one watch per folder, whatever its path; so each watch lists all members that asked for it.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()  # guards the watches: an event is handed out after the `add` it belongs to
         self.members: set[Inotify] = set()
-        self._watches: dict[int, dict[tuple[Inotify, str], int]] = {}  # descriptor → who (name for them) → mask
+        self._watches: dict[
+            int, dict[tuple[Inotify, str], int]
+        ] = {}  # descriptor → (member, its name of the folder) → mask
         self._fd: Any = INotify(nonblocking=True)  # it has no type hints
         try:
             self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -67,13 +69,13 @@ class _Instance:
     def add(self, member: Inotify, rel: str, path: str, mask: int) -> int:
         """Watch a folder for a member; return the descriptor. Raises OSError."""
         with self.lock:
-            # MASK_ADD: of two that watch one folder, the second must not narrow what the first is told.
+            # MASK_ADD: a second watch of a folder must not narrow the mask of the first.
             wd: int = self._fd.add_watch(path, mask | _HOW)
             self._watches.setdefault(wd, {})[member, rel] = mask
         return wd
 
     def remove(self, member: Inotify, watches: Iterable[tuple[str, int]]) -> None:
-        """End what `add` began, given as (name, descriptor)."""
+        """Remove watches of a member, given as (name, descriptor)."""
         with self.lock:
             for rel, wd in watches:
                 who = self._watches.get(wd)
@@ -126,7 +128,7 @@ class _Instance:
                 member.tell(done, open_ - done)
 
     def close(self) -> None:
-        """End the thread, release everything. Any number of times."""
+        """End the thread and close the descriptors. Idempotent."""
         if self._kick < 0:
             return
         os.eventfd_write(self._kick, 1)
@@ -135,7 +137,7 @@ class _Instance:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close what is open here; after a fork, where the thread is not, too."""
+        """Close the descriptors without the thread, as in a forked child."""
         kick, self._kick = self._kick, -1
         if kick >= 0:
             os.close(kick)
@@ -150,7 +152,7 @@ class _Process:
         self._instance: _Instance | None = None
 
     def join(self, member: Inotify) -> _Instance:
-        """Become a member of the instance, which is opened for the first one."""
+        """Add a member and return the instance, which is opened for the first one. Raises OSError."""
         with self._lock:
             if self._instance is None:
                 try:
@@ -173,14 +175,14 @@ class _Process:
             instance.close()
 
     def retire(self, instance: _Instance) -> None:
-        """Nobody joins it any more."""
+        """Let no further member join an instance."""
         with self._lock:
             if self._instance is instance:
                 self._instance = None
 
     def begin_anew(self) -> None:
-        """In a forked child: the instance is its parent's, who would miss what is read here. Its locks may be held."""
-        self._lock = threading.Lock()
+        """Abandon the inherited instance in a forked child: reading it would steal the parent's events."""
+        self._lock = threading.Lock()  # new locks: a thread of the parent may have held the old ones
         instance, self._instance = self._instance, None
         if instance is not None:
             instance.lock = threading.Lock()
@@ -206,7 +208,7 @@ class Inotify:
     def __init__(self) -> None:
         self._wds: dict[str, int] = {}
         self._found: set[tuple[str, str]] = set()
-        self._open: set[tuple[str, str]] = set()  # a writer may have these open yet
+        self._open: set[tuple[str, str]] = set()  # a writer may still have these open
         self._lost = False
         self._failure: OSError | None = None
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -216,7 +218,7 @@ class Inotify:
         """See `Notifier`."""
         refused: list[str] = []
         for rel, path in folders:
-            # In the project's root only names matter; what is written there is no business of ours.
+            # In the project's root only names matter, not the contents of files.
             mask = _NAMES | (_MODIFY | _CLOSE_WRITE | _ATTRIB if rel else 0)
             try:
                 wd = self._instance.add(self, rel, path, mask)
@@ -240,7 +242,7 @@ class Inotify:
         """See `Notifier`."""
         with contextlib.suppress(Empty):
             self._bell.get(timeout=max(0.0, timeout))
-            while True:  # one look answers every ring before it
+            while True:  # one wake-up serves all requests before it
                 self._bell.get_nowait()
         with self._instance.lock:
             found, open_, lost = self._found, self._open, self._lost
@@ -252,28 +254,28 @@ class Inotify:
         return Notices(notices, lost)
 
     def tell(self, done: set[tuple[str, str]], open_: set[tuple[str, str]]) -> None:
-        """Take notices in, from the thread that reads, which holds the instance's lock."""
+        """Add notices. Called by the reading thread, which holds the instance's lock."""
         self._found |= done
         self._open |= open_
-        if max(len(self._found), len(self._open)) > _MANY:  # this session has no time: bounded
+        if max(len(self._found), len(self._open)) > _MANY:  # the session does not keep up: bounded
             self._found.clear()
             self._open.clear()
             self._lost = True
         self.interrupt()
 
     def lose(self) -> None:
-        """The kernel dropped events, nobody knows whose. Called as `tell` is."""
+        """Record that the queue overflowed: the kernel dropped events, of any member. Called as `tell` is."""
         self._lost = True
         self.interrupt()
 
     def fail(self, error: OSError) -> None:
-        """Nobody reads any more. Called as `tell` is."""
+        """Record that the reading thread has failed. Called as `tell` is."""
         self._failure = error
         self.interrupt()
 
     def interrupt(self) -> None:
         """See `Notifier`."""
-        if self._bell.empty():  # who has not come yet for the last ring answers this one with it
+        if self._bell.empty():  # a pending wake-up serves this request too
             self._bell.put(None)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The known picture of a project's ``.buildrunner``: its folders, and for each file a fingerprint to compare with."""
+"""The last known contents of a project's ``.buildrunner``: its folders, and a fingerprint of each file."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ logger = logging.getLogger("buildwidget.watcher")
 
 MAX_FILES = 200_000
 MAX_FOLDERS = 8_000  # below the usual limit of inotify watches of one user (8,192)
-MAX_OBSTACLES = 200  # folders that are told of because they are not watched; no more fit into a state
+MAX_OBSTACLES = 200  # reported folders that are not watched; bounds the warnings in a state
 
-# A folder whose times are this young may change again without their changing.
+# A folder whose times are younger than this may change again within the same timestamp.
 _YOUNG_NS = 3_000_000_000
 _LINK_INTERVAL = 0.05  # seconds
 
@@ -46,7 +46,7 @@ class Tree:
     """Compares what is on disk with what was there before, and reports every difference.
 
     Every fingerprint is taken and reported before the reader opens the file, so whatever is written after that differs
-    from it and is reported again. One lock guards the picture; it is never held while a caller's function runs, except
+    from it and is reported again. One lock guards the contents; it is never held while a caller's function runs, except
     for `report`, which must not block.
 
     Parameters
@@ -62,7 +62,7 @@ class Tree:
         self.folders: dict[str, Folder] = {}
         self.obstacles: dict[str, Obstacle] = {}
         self.lock = threading.Lock()
-        self.wary = False  # nobody notifies us: a fingerprint that is too young to be trusted is looked at again
+        self.wary = False  # no notifier: a fingerprint that is too young to be trusted is checked again
         self.root_ident: tuple[int, int] | None = None
         self._report = report
         self._real_root = os.path.realpath(self.root)
@@ -76,7 +76,7 @@ class Tree:
 
     @property
     def present(self) -> bool:
-        """Whether there is a ``.buildrunner`` to watch."""
+        """Whether there is a ``.buildrunner`` that can be watched."""
         return BASE in self.folders
 
     # -- scanning -------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Tree:
         Returns
         -------
         set of str
-            Files that differed though a notifier watches their folder: it should have said so.
+            Files that differed although a notifier watches their folder: it missed them.
         """
         missed: set[str] = set()
         todo = deque(start)
@@ -115,7 +115,7 @@ class Tree:
         return missed
 
     def _open_base(self) -> bool:
-        """Find ``.buildrunner`` itself, by whatever way it is there now."""
+        """Find ``.buildrunner``, a folder or a link; return whether it can be scanned."""
         path = os.path.join(self.root, BASE)
         obstacle, linked = None, False
         try:
@@ -144,7 +144,7 @@ class Tree:
         return True
 
     def _missing(self) -> Obstacle:
-        """There is no ``.buildrunner``: say where it is looked for, and what would help."""
+        """Return the obstacle for a missing ``.buildrunner``: where it is expected, and what to do."""
         try:
             self.root_ident = identify(self.root)
         except OSError:
@@ -158,7 +158,7 @@ class Tree:
         )
 
     def _set_obstacle(self, rel: str, obstacle: Obstacle | None) -> None:
-        """Note or clear why a folder is not read, and have the reader look."""
+        """Set or clear the reason why a folder is not read, and report the change."""
         before = self.obstacles.get(rel)
         if before == obstacle:
             return
@@ -214,7 +214,7 @@ class Tree:
         return [f"{rel}/{name}" for name in folder.subs], new, missed
 
     def _blame(self, rel: str, error: OSError) -> None:
-        """A folder cannot be read: tell of the outermost one that cannot, and of none below it."""
+        """Set the obstacle of the outermost folder that cannot be read, and of none below it."""
         above = rel
         while above != BASE:
             above = split(above)[0]
@@ -233,12 +233,12 @@ class Tree:
         self._set_obstacle(rel, Obstacle("unreadable", reason))
 
     def _apply(self, folder: Folder, differences: Iterable[Difference]) -> set[str]:
-        """Note what differs; return the files that a notifier should have told of."""
+        """Apply the differences; return the files that a notifier missed."""
         told = [name for name, found in differences if self._note(folder, name, found)]
         return {f"{folder.rel}/{name}" for name in told} - self._links if folder.armed else set()
 
     def _apply_folders(self, folder: Folder, listing: Listing) -> list[str]:
-        """Take in the folders in a folder; return those that are new."""
+        """Apply the subfolders of a folder; return those that are new."""
         rel, subs = folder.rel, set(listing.subs)
         for name in folder.subs - subs - listing.hidden:
             self._drop(f"{rel}/{name}")
@@ -251,7 +251,7 @@ class Tree:
         return new
 
     def _enter(self, parent: Folder, name: str) -> str | None:
-        """Begin to watch a folder, unless it is too deep, leaves the project or is watched by another path."""
+        """Add a subfolder, return its path; None if it is too deep, leaves the project or is known by another path."""
         rel = f"{parent.rel}/{name}"
         path = os.path.join(parent.path, name)
         if rel in self.folders:
@@ -279,7 +279,7 @@ class Tree:
         return rel
 
     def _drop(self, rel: str) -> None:
-        """A folder is gone, and everything in it."""
+        """Remove a folder and everything in it, and report its files as deleted."""
         below = rel + "/"
         for key in [key for key in self.folders if key == rel or key.startswith(below)]:
             folder = self.folders.pop(key)
@@ -295,7 +295,7 @@ class Tree:
     # -- single files ---------------------------------------------------------------------------------------------
 
     def look(self, rel_folder: str, name: str, delay: float = 0.0) -> None:
-        """A notifier named this path: compare it, and report it even when its fingerprint is the same."""
+        """Compare a path that a notifier named; report a file even if its fingerprint is the same."""
         with self.lock:
             folder = self.folders.get(rel_folder)
             if folder is None:
@@ -339,7 +339,7 @@ class Tree:
     def _note(
         self, folder: Folder, name: str, found: os.stat_result | None, *, force: bool = False, delay: float = 0.0
     ) -> bool:
-        """Compare one of our files with what is known of it, note what it is now, report and tell whether it differs.
+        """Compare a file with its known fingerprint, store the new one, report it, and return whether it differs.
 
         ``force``: report it even when it does not.
         """
@@ -430,7 +430,7 @@ class Tree:
     # -- what a notifier has to watch -----------------------------------------------------------------------------
 
     def moved(self) -> bool:
-        """Tell whether the project or its ``.buildrunner`` is another one than before. Linked folders become stale."""
+        """Return whether the project or its ``.buildrunner`` was replaced. Replaced linked folders become stale."""
         with self.lock:
             try:
                 return self._moved()
@@ -455,14 +455,14 @@ class Tree:
         return False
 
     def disarm(self, rel: str = BASE) -> None:
-        """A watch was lost or may be of another folder now: watch this one and all below anew, and scan them."""
+        """Mark a folder as stale, and it and all below as unwatched: a watch was lost, or the folder was replaced."""
         with self.lock:
             self._disarm(rel)
             if rel in self.folders:
                 self._stale.add(rel)
 
     def disarm_all(self, rels: Iterable[str]) -> None:
-        """These folders could not be watched: try again at the next scan."""
+        """Mark folders as unwatched, so that the next scan tries again."""
         with self.lock:
             for rel in rels:
                 if rel in self.folders:
@@ -475,19 +475,19 @@ class Tree:
                 folder.trusted = None
 
     def take_stale(self) -> set[str]:
-        """Folders that are to be scanned now."""
+        """Return and clear the folders that must be scanned."""
         with self.lock:
             stale, self._stale = self._stale, set()
         return stale
 
     def take_unwatched(self) -> tuple[list[str], list[tuple[str, str]]]:
-        """Folders that are gone, and folders that are not watched yet, with their paths."""
+        """Return the removed folders (and clear them), and the unwatched ones as (relative, absolute) paths."""
         with self.lock:
             gone, self._dropped = self._dropped, []
             return gone, [(folder.rel, folder.path) for folder in self.folders.values() if not folder.armed]
 
     def mark_armed(self, rel: str, unread: Callable[[str], bool]) -> None:
-        """A notifier watches this folder from now on. What was not read before is told of if it changes after."""
+        """Record that a notifier watches a folder; files that were not read yet need no second check then."""
         with self.lock:
             folder = self.folders.get(rel)
             if folder is None:

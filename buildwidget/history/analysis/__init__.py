@@ -1,4 +1,4 @@
-"""What the history of a build means: pure functions of its tables.
+"""Analyses of the history of a build: pure functions of its tables.
 
 The first argument of each is a `History`, or anything else that has its tables (`Tables`); all others are keywords. All
 but `diff` and `convergence` tell of all projects of a history, with a column ``session_id``; ``session_id=`` chooses

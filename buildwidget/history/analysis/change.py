@@ -1,4 +1,4 @@
-"""What was undone: branches that were abandoned, work that was done over again, steps back."""
+"""Rework: abandoned branches of checkpoints, churn and regressions."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _branches(rows: NDArray[Any], undone: NDArray[Any], percent: NDArray[Any]) -
 
 
 def churn(t: Tables, *, kind: str | None = None, session_id: str | None = None) -> pd.DataFrame:
-    """How much of the work on each item was done over again; the worst first.
+    """Return how much work on each item was lost and redone, the most first.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def churn(t: Tables, *, kind: str | None = None, session_id: str | None = None) 
 
 
 def regressions(t: Tables, *, session_id: str | None = None) -> pd.DataFrame:
-    """Every step back: what was completed and is no longer, what failed, what lost progress.
+    """Return every regression: items reopened, removed or failed, and lost progress.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def regressions(t: Tables, *, session_id: str | None = None) -> pd.DataFrame:
 
 
 def _texts_at(frame: Any, name: str, moves: Moves, rows: NDArray[Any]) -> Column:
-    """A column of the transitions at some changes; none where the frame has no such column."""
+    """Return a column of the transitions at some changes; missing values if the frame has no such column."""
     if name not in frame.columns:
         return of("text", [None] * len(rows))
     codes, texts = codes_in(frame[name])

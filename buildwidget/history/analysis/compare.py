@@ -102,7 +102,7 @@ def _compared(
 
 
 def _project(t: Tables, files: Files, a: Any, b: Any, session_id: str | None) -> str | None:
-    """The project in which both are."""
+    """Return the project that holds both checkpoints; None if the tables are empty."""
     if session_id is not None:
         return session_id
     names = session_names(t)
@@ -116,7 +116,7 @@ def _project(t: Tables, files: Files, a: Any, b: Any, session_id: str | None) ->
 
 
 def _items_at(files: Files, table: Any, row: int, kind: str) -> dict[str | None, dict[str, Any]]:
-    """What a checkpoint says of the items of a kind, or the newest before it that says anything."""
+    """Return the items of a kind in a checkpoint; if a build checkpoint has none, those of the newest before it."""
     session, sessions = session_codes(table)
     ids, texts = codes_in(table["checkpoint_id"])
     version = numbers_in(table["version"])
@@ -149,5 +149,5 @@ def _items_at(files: Files, table: Any, row: int, kind: str) -> dict[str | None,
 
 
 def _values(series: Any) -> list[Any]:
-    """Python values, and None for all that is missing, so that they can be compared."""
+    """Return Python values that can be compared, with None for missing ones."""
     return [None if gone else value for value, gone in zip(series.tolist(), series.isna().tolist(), strict=True)]

@@ -170,7 +170,7 @@ def cycle_time(t: Tables, *, kind: str | None = None, session_id: str | None = N
 
 
 def spans_of_work(t: Tables, *, kind: str | None = None, session_id: str | None = None) -> pd.DataFrame:
-    """When the work on each item was, finished or not.
+    """Return start and end of the work on each item, finished or not.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def spans_of_work(t: Tables, *, kind: str | None = None, session_id: str | None 
     -------
     pandas.DataFrame
         One row per item, by project, kind and id: ``session_id, kind, item_id``; ``started``, when the work began, NaT
-        if nobody knows; ``first``, when it was first seen in progress; ``ended``, when it was completed last, NaT if it
+        if unknown; ``first``, when it was first seen in progress; ``ended``, when it was completed last, NaT if it
         is not completed now; ``source``, as of `cycle_time`, of those that are.
     """
     moves = moves_of(t, kind=kind, session_id=session_id)
@@ -200,22 +200,22 @@ def spans_of_work(t: Tables, *, kind: str | None = None, session_id: str | None 
 
 @dataclass(slots=True)
 class Work:
-    """When the work on each item was, in microseconds; `NONE`: never, or nobody knows."""
+    """Start and end of the work on each item in microseconds; `NONE`: never, or unknown."""
 
     seen: NDArray[Any]  # when the item was first seen
     first: NDArray[Any]  # when it was first seen in progress
     started: NDArray[Any]  # when the work began, if that is known
     ended: NDArray[Any]  # when it was completed last, if it is completed now
     cycle: NDArray[Any]  # how long it took, if it is completed now and that is known
-    bound: NDArray[Any]  # bool: it began before `first`, and nobody knows when
+    bound: NDArray[Any]  # bool: it began at an unknown time before `first`
     source: NDArray[Any]  # place in `SOURCES`; -1: none
 
 
 def work_of(t: Tables, moves: Moves) -> Work:
-    """When the work on each item began and ended, and who says so.
+    """Return start and end of the work on each item, and their source.
 
-    What the build recorded beats what was seen. A start is seen where an item goes from nothing done to in progress;
-    one that has got somewhere when it is first seen in progress began before, and nobody knows when.
+    A recorded duration takes precedence over an observed one. A start is observed if an item goes from no progress to
+    in progress; an item that has progress when it is first seen in progress began at an unknown time before.
     """
     seen, first, ended, bound = _seen(t, moves)
     recorded = by_item(t, moves, durations_in(t.items["actual"]), NONE)
@@ -231,7 +231,7 @@ def work_of(t: Tables, moves: Moves) -> Work:
 
 
 def _began(t: Tables, moves: Moves) -> NDArray[Any]:
-    """When each project began: its own word, and nothing seen of it is before."""
+    """Return the start of each project: the recorded one, or the first event if that is earlier."""
     began = np.full(len(moves.sessions), np.iinfo(np.int64).max)
     np.minimum.at(began, moves.session, moves.ts)
     for column in {"started_at", "first_ts"} & set(t.sessions.columns):
@@ -243,9 +243,9 @@ def _began(t: Tables, moves: Moves) -> NDArray[Any]:
 
 
 def _seen(t: Tables, moves: Moves) -> tuple[NDArray[Any], ...]:
-    """When each item was first seen, first in progress, completed last if it is completed now; whether it began before.
+    """Return, for each item, when it was first seen, first in progress and last completed, and if it began before.
 
-    `NONE`: never.
+    `NONE`: never; in the third array also if it is not completed now.
     """
     count = len(moves.starts)
     seen = moves.ts[moves.first]

@@ -139,7 +139,7 @@ def _reason(networks: list[list[_Node]]) -> str:
 
 
 def _longest(network: list[_Node]) -> list[_Node]:
-    """The chain that ends last."""
+    """Return the chain that ends last."""
     chain: list[_Node] = []
     node = min(network, key=lambda node: (-node.finish, node.key), default=None)
     while node is not None:
@@ -242,7 +242,7 @@ def _nodes(t: Tables) -> list[_Node]:
 
 
 def _duration(state: int, actual: int, cycle: int, estimate: int, median: int) -> tuple[int, str]:
-    """How long an item takes, and who says so. A negative number is none, as `NONE` is."""
+    """Return the duration of an item and its source. A negative number means unknown, as `NONE` does."""
     if state in UNCOUNTED:
         return 0, "none"
     if state == DONE and (actual >= 0 or cycle >= 0):
@@ -253,7 +253,7 @@ def _duration(state: int, actual: int, cycle: int, estimate: int, median: int) -
 
 
 def _in_order(nodes: list[_Node], cycles: list[list[str]]) -> list[_Node]:
-    """The items, each after what it needs; a need that would close a circle is taken out."""
+    """Return the items in topological order; a dependency that closes a cycle is removed and added to ``cycles``."""
     ordered: list[_Node] = []
     seen: set[str] = set()  # it is in the order, or on the way
     path: dict[str, int] = {}  # on the way: which of its needs comes next
@@ -279,7 +279,7 @@ def _in_order(nodes: list[_Node], cycles: list[list[str]]) -> list[_Node]:
 
 
 def _schedule(ordered: list[_Node]) -> None:
-    """Forwards for the earliest times, backwards for the latest."""
+    """Compute the earliest times in a forward pass and the latest in a backward pass."""
     for node in ordered:
         node.start = max((need.finish for need in node.needs), default=0)
     end = max((node.finish for node in ordered), default=0)

@@ -1,4 +1,4 @@
-"""How well a build is: what ages, what wavers, when nothing happened, and whether it comes to an end."""
+"""Health of a build: aging, flakiness and stalls."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def _oscillations(t: Tables) -> dict[tuple[str, str], int]:
 
 
 def stalls(t: Tables, *, now: Any = None, kind: str | None = None, session_id: str | None = None) -> pd.DataFrame:
-    """The times for which a build was silent, longer than its own rhythm explains.
+    """Return the stalls: gaps without events that are longer than earlier gaps explain.
 
     An event is a time at which a checkpoint was written or an item changed. A gap between two events is a stall if it
     is longer than max(120 s, 4 × the 95th percentile of the gaps before it) once there are 20 of them (of the newest
@@ -299,7 +299,7 @@ def _unfinished(t: Tables) -> set[str]:
 
 
 def _limits(gaps: NDArray[Any]) -> NDArray[Any]:
-    """From which length on each gap is a stall, by those before it."""
+    """Return the threshold above which each gap is a stall, from the gaps before it."""
     limits = np.empty(len(gaps), np.int64)
     window: deque[int] = deque()
     ordered: list[int] = []

@@ -57,7 +57,7 @@ class Convergence:
 
 
 def convergence(t: Tables, *, window: int = 20, kind: str | None = None, session_id: str | None = None) -> Convergence:
-    """Whether what remains of a build gets less, and whether work stays done.
+    """Return whether the remaining work of a build decreases, and how much finished work is undone.
 
     What remains is 100 less the percentage of each build checkpoint (less that of `burnup`, where fewer than 4
     checkpoints know theirs and there is more of it). The checkpoints are cut into windows, counted from the last. The
@@ -158,7 +158,7 @@ class _Window:
 
 
 def _remaining(t: Tables, session: str | None, kind: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What remained when, in percent."""
+    """Return the remaining work over time, in percent."""
     if session is None:
         return np.empty(0, np.int64), np.empty(0)
     files = Files(t)

@@ -45,7 +45,7 @@ LIFECYCLE: Final = (
     "not_started",
     "unknown",
 )
-"""The statuses as a stack shows them, from the ground: what is over, what is under way, what is to come."""
+"""The statuses in the order of a stack, from the bottom: finished, in progress, not started."""
 
 STATUS_WORDS: Final = {
     "not_started": "not started",
@@ -79,7 +79,7 @@ PAGE: Final = "var(--jp-content-font-color1, var(--vscode-editor-foreground, cur
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """The colours of what is not a fill."""
+    """The colours of text, lines and grid."""
 
     text: str
     line: str = "#797979"

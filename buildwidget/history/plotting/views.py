@@ -345,7 +345,7 @@ def _fewer(data: Frame) -> Frame:
 
 
 def _unit_of(hours: float) -> tuple[str, float]:
-    """The unit that says a length of time best, and how many hours it has."""
+    """Return the unit that suits a duration, and its length in hours."""
     for unit, size in (("days", 24.0), ("hours", 1.0), ("minutes", 1 / 60)):
         if hours >= size:
             return unit, size
@@ -462,7 +462,7 @@ def _of_one(frame: Any) -> Frame:
 
 
 def _plain(frame: Frame) -> Frame:
-    """With the types that every library takes: numbers as floats or integers."""
+    """Return the frame with types that every library accepts: numbers as floats or integers."""
     made: Any = frame.copy()
     for name in made.columns:
         if str(made[name].dtype) == "Int64":
