@@ -3,7 +3,7 @@
 A *numbered* message changes the build and has a sequence number ``seq`` (1, 2, 3 … without holes in the log of one
 epoch). An *unnumbered* one is about a connection. An item message holds the whole item (the record of
 `buildwidget.model` plus the common fields) and replaces the previous one. ``make protocol`` generates
-``js/src/protocol.ts`` and ``js/src/guards.ts`` from these classes.
+``js/src/protocol.ts`` and ``js/src/guards.ts`` from these classes. Which fields are on the wire: `buildwidget.model`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any, ClassVar, get_args
 import msgspec
 
 from . import model
-from .model import State
+from .model import State, always
 
 __all__ = [
     "MESSAGES",
     "PROTOCOL",
     "TOPICS",
     "TYPES",
+    "ActivityMessage",
     "BuildProgress",
     "CheckpointUpdate",
     "ComponentUpdate",
@@ -58,18 +59,18 @@ PROTOCOL = 1
 class ComponentUpdate(model.Component, kw_only=True, tag_field="type", tag="component_update"):
     """A component, complete: it replaces the previous one."""
 
-    seq: int | None = None
-    session_id: str = ""
-    timestamp: datetime | None = None
+    seq: int | None = always(None)
+    session_id: str = always("")
+    timestamp: datetime | None = always(None)
     ITEM: ClassVar = model.Component
 
 
 class FeatureUpdate(model.Feature, kw_only=True, tag_field="type", tag="feature_update"):
     """A feature, complete: it replaces the previous one."""
 
-    seq: int | None = None
-    session_id: str = ""
-    timestamp: datetime | None = None
+    seq: int | None = always(None)
+    session_id: str = always("")
+    timestamp: datetime | None = always(None)
     ITEM: ClassVar = model.Feature
 
 
@@ -85,9 +86,9 @@ class TaskUpdate(model.Task, kw_only=True, tag_field="type", tag="task_update"):
 class PhaseUpdate(model.Phase, kw_only=True, tag_field="type", tag="phase_update"):
     """A phase, complete: it replaces the previous one."""
 
-    seq: int | None = None
-    session_id: str = ""
-    timestamp: datetime | None = None
+    seq: int | None = always(None)
+    session_id: str = always("")
+    timestamp: datetime | None = always(None)
     ITEM: ClassVar = model.Phase
 
 
@@ -103,18 +104,18 @@ class CheckpointUpdate(model.Checkpoint, kw_only=True, tag_field="type", tag="ch
 class SessionUpdate(model.Session, kw_only=True, tag_field="type", tag="session_update"):
     """The build as a whole."""
 
-    seq: int | None = None
-    session_id: str = ""
-    timestamp: datetime | None = None
+    seq: int | None = always(None)
+    session_id: str = always("")
+    timestamp: datetime | None = always(None)
     ITEM: ClassVar = model.Session
 
 
 class BuildProgress(model.Progress, kw_only=True, tag_field="type", tag="build_progress"):
     """The progress of the build."""
 
-    seq: int | None = None
-    session_id: str = ""
-    timestamp: datetime | None = None
+    seq: int | None = always(None)
+    session_id: str = always("")
+    timestamp: datetime | None = always(None)
     ITEM: ClassVar = model.Progress
 
 
@@ -135,6 +136,15 @@ class Warning_(model.BuildWarning, kw_only=True, tag_field="type", tag="warning"
     session_id: str = ""
     timestamp: datetime | None = None
     ITEM: ClassVar = model.BuildWarning
+
+
+class ActivityMessage(model.Activity, kw_only=True, tag_field="type", tag="activity"):
+    """A line of what happened. The newest 200 are part of the state."""
+
+    seq: int | None = None
+    session_id: str = ""
+    timestamp: datetime | None = None
+    ITEM: ClassVar = model.Activity
 
 
 class TerminalOutput(msgspec.Struct, kw_only=True, tag_field="type", tag="terminal_output"):
@@ -272,6 +282,7 @@ Event = (
     | Warning_
     | RuntimeUpdate
     | Removed
+    | ActivityMessage
 )
 """The numbered messages."""
 

@@ -416,6 +416,7 @@ class Merge:
             ends.append(self._checkpoints[-1][0])
         over = status in (BuildStatus.COMPLETED, BuildStatus.FAILED)
         projects = [r.project for r in others if r.project]
+        counts: dict[str, Any] = {f"{kind}s": len(items) for kind, items in self._merged.items()}
         session = Session(
             project=projects[-1] if projects else self._default_project,
             status=status,
@@ -424,7 +425,7 @@ class Merge:
             started_at=min(starts) if starts else None,
             ended_at=max(ends) if over and ends else None,
             counts=Counts(
-                **{f"{kind}s": len(items) for kind, items in self._merged.items()},
+                **counts,
                 files=len(self._files),
                 warnings=len(self._warnings),
             ),

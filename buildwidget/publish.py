@@ -23,11 +23,12 @@ from .progress import rounded
 from .state import KINDS, is_context
 from .words import map_status
 
-__all__ = ["CONTENT_LIMIT", "MAX_MESSAGES", "ItemNews", "Output", "PublishError", "read", "shapes"]
+__all__ = ["CONTENT_LIMIT", "MAX_LINE", "MAX_MESSAGES", "ItemNews", "Output", "PublishError", "read", "shapes"]
 
 MAX_MESSAGES: Final = 1_000  # in one publication
 MAX_ID: Final = 512  # characters of an item's id
 MAX_TEXT: Final = 1024 * 1024  # characters of output in one message
+MAX_LINE: Final = 2_000  # characters of a line of activity
 MAX_DEPTH: Final = 32  # levels of objects and lists in a message
 MAX_SAFE_INT: Final = 2**53  # beyond it JavaScript loses digits
 CONTENT_LIMIT: Final = 64 * 1024  # bytes of context markdown carried in a message
@@ -86,10 +87,22 @@ class _Error(msgspec.Struct):
     file_path: str | None = None
 
 
+class _Box(msgspec.Struct):
+    """A line of a checklist, with a free word for its status."""
+
+    id: str
+    name: str = ""
+    completed: bool | None = None
+    timestamp: datetime | None = None
+    status: str | None = None
+
+
 class _Progress(msgspec.Struct):
     total: int | None = None
     completed: int | None = None
     percent: float | None = None
+    low: float | None = None
+    high: float | None = None
     status: str | None = None
     current_component: str | None = None
     current_feature: str | None = None
@@ -107,6 +120,8 @@ def _partial(record: type, id_field: str) -> type[msgspec.Struct]:
             fields.append((field.name, float | None | UnsetType, UNSET))
         elif field.name == "status":
             fields.append((field.name, str | UnsetType, UNSET))
+        elif field.type == list[model.ChecklistTask]:
+            fields.append((field.name, list[_Box] | UnsetType, UNSET))
         else:
             fields.append((field.name, field.type | UnsetType, UNSET))
     return msgspec.defstruct(f"{record.__name__}News", fields, kw_only=True)
@@ -123,9 +138,10 @@ _SHAPES: Final[dict[str, type[Any]]] = {
     "file_change": _File,
     "error": _Error,
     "runtime_update": model.Runtime,
+    "activity": model.Activity,
 }
 
-Publication = ItemNews | Output | model.Progress | model.Runtime | ev.FileChange | ev.Error
+Publication = ItemNews | Output | model.Progress | model.Runtime | model.Activity | ev.FileChange | ev.Error
 """One validated message."""
 
 
@@ -218,6 +234,8 @@ def _typed(name: str, given: Any) -> Publication:
             return _progress(given)
         case _File():
             return _file(given)
+        case model.Activity():
+            return _activity(given)
         case _Error():
             return ev.Error(
                 error_message=given.error_message[:MAX_TEXT],
@@ -239,14 +257,26 @@ def _item(name: str, given: Any) -> ItemNews:
         value = getattr(given, field.name)
         if value is not UNSET and field.name != id_field:
             changes[field.name] = _in_utc(field.name, value)
+    if record is model.Feature and "tasks" in changes:
+        changes["tasks"] = [_checklist_task(box) for box in changes["tasks"]]
     if record is model.Checkpoint:
         changes.setdefault("ts_source", model.TsSource.FILE)
     elif "status" in changes:
         changes.setdefault("status_raw", changes["status"])
         changes["status"] = map_status(changes["status"])
     if "progress" in changes:
-        changes["progress"] = rounded(min(100.0, max(0.0, changes["progress"] or 0.0)))
+        changes["progress"] = _percent(changes["progress"] or 0.0)
     return ItemNews(record, item_id, changes)
+
+
+def _checklist_task(box: _Box) -> model.ChecklistTask:
+    status = None if box.status is None else map_status(box.status)
+    completed = status is Status.COMPLETED if box.completed is None else box.completed
+    return model.ChecklistTask(id=box.id, name=box.name, completed=completed, timestamp=box.timestamp, status=status)
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else rounded(min(100.0, max(0.0, value)))
 
 
 def _progress(given: _Progress) -> model.Progress:
@@ -255,8 +285,7 @@ def _progress(given: _Progress) -> model.Progress:
         raise ValueError("total and completed must not be negative")
     if percent is None and total and completed is not None:
         percent = 100 * completed / total
-    if percent is not None:
-        percent = rounded(min(100.0, max(0.0, percent)))
+    percent = _percent(percent)
     if given.status is not None:
         status = _BUILD_STATUS.get(map_status(given.status), BuildStatus.UNKNOWN)
     elif percent is None and not completed:
@@ -269,9 +298,23 @@ def _progress(given: _Progress) -> model.Progress:
         total=total,
         completed=completed,
         percent=percent,
+        low=_percent(given.low),
+        high=_percent(given.high),
         status=status,
         current_component=given.current_component,
         current_feature=given.current_feature,
+    )
+
+
+def _activity(given: model.Activity) -> model.Activity:
+    if not given.kind.strip():
+        raise ValueError("kind must be a word for what happened")
+    return model.Activity(
+        kind=given.kind[:MAX_ID],
+        text=given.text[:MAX_LINE],
+        time=_utc("time", given.time) if given.time else None,
+        item=given.item[:MAX_ID] if given.item else None,
+        source=given.source[:MAX_ID] if given.source else None,
     )
 
 

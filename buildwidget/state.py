@@ -7,6 +7,7 @@ ids come with the messages.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -15,9 +16,10 @@ import msgspec
 
 from . import events as ev
 from . import model
-from .model import BuildWarning, ContextFile, Progress, Runtime, Session, State, Terminal, TerminalLine
+from .model import Activity, BuildWarning, ContextFile, Progress, Runtime, Session, State, Terminal, TerminalLine
 
 __all__ = [
+    "ACTIVITY_WINDOW",
     "CHECKPOINT_WINDOW",
     "KINDS",
     "TERMINAL_WINDOW",
@@ -31,6 +33,7 @@ __all__ = [
     "waiting_for",
 ]
 
+ACTIVITY_WINDOW: Final = 200
 CHECKPOINT_WINDOW: Final = 200
 TERMINAL_WINDOW: Final = 500
 WARNING_WINDOW: Final = 200
@@ -51,13 +54,15 @@ class Delta(msgspec.Struct, kw_only=True):
     """Values that may have changed. `BuildState.diff` makes messages of those that differ from the state.
 
     ``items`` are whole records of the types in `KINDS`; ``removed`` are (kind, id) pairs; ``messages`` (file
-    changes, output, errors) are passed on as they are; ``warnings`` are (warning, whether it is cleared) pairs.
+    changes, output, errors) are passed on as they are; ``warnings`` are (warning, whether it is cleared) pairs;
+    ``activity`` are lines of what happened, all of them new.
     """
 
     items: list[Any] = []
     removed: list[tuple[str, str]] = []
     messages: list[ev.FileChange | ev.TerminalOutput | ev.Error] = []
     warnings: list[tuple[BuildWarning, bool]] = []
+    activity: list[Activity] = []
     runtime: Runtime | None = None
     progress: Progress | None = None
     session: Session | None = None
@@ -115,6 +120,7 @@ class BuildState:
         self._oldest_first = sorted(map(checkpoint_key, s.checkpoints))
         self._context = {c.file_path: c for c in s.context}
         self._warnings = {(w.file_path, w.code): w for w in s.warnings}
+        self._activity = deque(s.activity, ACTIVITY_WINDOW)
         self._tail = list(s.terminal.tail)
         self._next_line = s.terminal.next_line
 
@@ -155,6 +161,8 @@ class BuildState:
                 self.progress = record or ev.item_of(event)
             case ev.RuntimeUpdate():
                 self.runtime = record or ev.item_of(event)
+            case ev.ActivityMessage():
+                self._activity.append(record or ev.item_of(event))
             case ev.Warning_():
                 self._apply_warning(event, record or ev.item_of(event))
             case ev.Removed():
@@ -235,6 +243,7 @@ class BuildState:
             runtime=self.runtime,
             warnings=_by_id(self._warnings),
             updated_at=self.updated_at,
+            activity=list(self._activity),
         )
 
     def diff(self, delta: Delta, *, session_id: str, now: datetime) -> list[Change]:
@@ -268,6 +277,8 @@ class BuildState:
             known = self._warnings.get((warning.file_path, warning.code))
             if cleared or known != warning:
                 tell(ev.message_of(warning, cleared=cleared), warning)
+        for line in delta.activity:
+            tell(ev.message_of(line), line)
         if delta.runtime is not None and delta.runtime != self.runtime:
             tell(ev.message_of(delta.runtime), delta.runtime)
         if delta.progress is not None and delta.progress != self.progress:

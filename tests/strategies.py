@@ -21,7 +21,19 @@ percents = st.integers(0, 1000).map(lambda n: n / 10)
 statuses = st.sampled_from(list(model.Status))
 metadata = st.dictionaries(texts, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts, max_size=3)
 
-checklist = st.builds(model.ChecklistTask, id=ids, name=texts, completed=st.booleans(), timestamp=maybe_times)
+maybe_ids = st.none() | ids
+maybe_texts = st.none() | texts
+checklist = st.builds(
+    model.ChecklistTask,
+    id=ids,
+    name=texts,
+    completed=st.booleans(),
+    timestamp=maybe_times,
+    status=st.none() | statuses,
+)
+actions = st.builds(model.FileAction, path=texts, action=st.none() | st.sampled_from(["new", "modify", "merge"]))
+sources = {"status_source": maybe_texts, "conflict": maybe_texts}
+claims = {"owner": maybe_texts, "claimed_at": maybe_times, "heartbeat_at": maybe_times}
 
 components = st.builds(
     model.Component,
@@ -38,6 +50,8 @@ components = st.builds(
     ended_at=maybe_times,
     error=st.none() | texts,
     metadata=metadata,
+    created_at=maybe_times,
+    **sources,
 )
 features = st.builds(
     model.Feature,
@@ -49,9 +63,55 @@ features = st.builds(
     tasks=st.lists(checklist, max_size=2),
     estimated_minutes=st.none() | percents,
     metadata=metadata,
+    feature_type=st.none() | st.sampled_from(["phase", "story"]),
+    files=st.lists(actions, max_size=2),
+    **sources,
+    **claims,
 )
 tasks = st.builds(model.Task, task_id=ids, name=texts, status=statuses, progress=percents, started_at=maybe_times)
-phases = st.builds(model.Phase, phase_id=ids, name=texts, step=st.none() | percents, status=statuses)
+phases = st.builds(
+    model.Phase,
+    phase_id=ids,
+    name=texts,
+    step=st.none() | percents,
+    status=statuses,
+    component_id=maybe_ids,
+    feature_id=maybe_ids,
+    mode=maybe_texts,
+    exit_code=st.none() | st.integers(-9, 255),
+    exit_at=maybe_times,
+    **claims,
+)
+activity = st.builds(
+    model.Activity,
+    kind=st.sampled_from(["claimed", "completed", "decision", "a new kind"]),
+    text=texts,
+    time=maybe_times,
+    item=maybe_ids,
+    source=maybe_texts,
+)
+counts = st.builds(
+    model.Counts, components=st.integers(0, 9), by_type=st.dictionaries(texts, st.integers(1, 9), max_size=2)
+)
+sessions = st.builds(
+    model.Session,
+    project=texts,
+    started_at=maybe_times,
+    status=st.sampled_from(list(model.BuildStatus)),
+    counts=counts,
+    system=st.none() | st.just("buildrunner"),
+    present=st.lists(ids, max_size=2),
+    evidence_at=maybe_times,
+    evidence=maybe_texts,
+    silent_after=st.none() | st.sampled_from([120.0, 1800.0]),
+)
+progress = st.builds(
+    model.Progress,
+    total=st.none() | st.integers(0, 99),
+    percent=st.none() | percents,
+    low=st.none() | percents,
+    high=st.none() | percents,
+)
 checkpoint_ids = st.integers(0, 260).map("cp{:03d}".format)
 checkpoints = st.builds(model.Checkpoint, checkpoint_id=checkpoint_ids, phase=st.none() | texts, created_at=maybe_times)
 
@@ -70,8 +130,9 @@ drafts = st.one_of(
     tasks.map(_message(ev.TaskUpdate)),
     phases.map(_message(ev.PhaseUpdate)),
     checkpoints.map(_message(ev.CheckpointUpdate)),
-    st.builds(ev.SessionUpdate, project=texts, started_at=maybe_times, status=st.sampled_from(list(model.BuildStatus))),
-    st.builds(ev.BuildProgress, total=st.none() | st.integers(0, 99), percent=st.none() | percents),
+    sessions.map(_message(ev.SessionUpdate)),
+    progress.map(_message(ev.BuildProgress)),
+    activity.map(_message(ev.ActivityMessage)),
     st.builds(ev.RuntimeUpdate, runtime=st.none() | texts),
     st.builds(
         ev.Warning_, file_path=paths, code=st.sampled_from(["odd", "empty"]), message=texts, cleared=st.booleans()

@@ -6,6 +6,7 @@ import pytest
 
 from buildwidget import publish
 from buildwidget.errors import PublishError
+from buildwidget.model import Status
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,37 @@ def test_times_in_lists_are_checked_and_have_a_zone():
         publish.read(
             {"type": "feature_update", "feature_id": "f", "tasks": [{**task, "timestamp": "0001-01-01T00:00:00"}]}
         )
+
+
+def test_the_words_of_a_checklist_are_mapped_like_those_of_items():
+    boxes = [
+        {"id": "1", "status": "done"},
+        {"id": "2", "status": "running", "completed": False},
+        {"id": "3", "completed": True},
+        {"id": "4", "status": "resting"},
+    ]
+    (news,) = publish.read({"type": "feature_update", "feature_id": "f", "tasks": boxes})
+    found = [(box.status, box.completed) for box in news.changes["tasks"]]
+    assert found == [
+        (Status.COMPLETED, True),
+        (Status.IN_PROGRESS, False),
+        (None, True),
+        (Status.UNKNOWN, False),
+    ]
+
+
+def test_a_range_of_the_progress_is_kept_within_0_and_100():
+    (progress,) = publish.read({"type": "build_progress", "percent": 50, "low": -3, "high": 187.53})
+    assert (progress.percent, progress.low, progress.high) == (50.0, 0.0, 100.0)
+    (progress,) = publish.read({"type": "build_progress", "total": 4, "completed": 2})
+    assert (progress.low, progress.high) == (None, None)
+
+
+def test_a_line_of_activity_is_bounded_and_its_time_has_a_zone():
+    said = {"type": "activity", "kind": "claimed", "text": "x" * 10_000, "time": "2026-03-02T09:00:00+01:00"}
+    (line,) = publish.read({**said, "item": "shop/3"})
+    assert (line.kind, len(line.text), line.item, line.source) == ("claimed", publish.MAX_LINE, "shop/3", None)
+    assert line.time.isoformat() == "2026-03-02T08:00:00+00:00"
+    for wrong in ({"time": "9999-12-31T00:00:00"}, {"kind": None}, {"kind": " "}, {"item": 5}, {"more": 1}):
+        with pytest.raises(PublishError, match="activity"):
+            publish.read({**said, **wrong})

@@ -130,13 +130,19 @@ async def test_what_the_server_says_is_as_its_schemas_say(session, server) -> No
         got += await read_until(ws, of_type("snapshot"))
         session.publish(
             [
-                {"type": "feature_update", "feature_id": "f"},
+                {
+                    "type": "feature_update",
+                    "feature_id": "f",
+                    "owner": "host-a",
+                    "files": [{"path": "a", "action": "new"}],
+                },
                 {"type": "task_update", "task_id": "t"},
                 {"type": "phase_update", "phase_id": "p"},
                 {"type": "checkpoint_update", "checkpoint_id": "c"},
                 {"type": "runtime_update", "runtime": "r"},
                 {"type": "file_change", "file_path": "a", "change_type": "created"},
                 {"type": "terminal_output", "output": "x\n"},
+                {"type": "activity", "kind": "claimed", "item": "f"},
                 {"type": "error", "error_message": "e"},
             ]
         )

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from buildwidget import events as ev
 from buildwidget import model
-from buildwidget.state import CHECKPOINT_WINDOW, KINDS, TERMINAL_WINDOW, WARNING_WINDOW, BuildState, Delta, fold
+from buildwidget.state import (
+    ACTIVITY_WINDOW,
+    CHECKPOINT_WINDOW,
+    KINDS,
+    TERMINAL_WINDOW,
+    WARNING_WINDOW,
+    BuildState,
+    Delta,
+    fold,
+)
 
 from . import strategies as my
 
@@ -78,12 +87,14 @@ def test_the_fold_keeps_the_records_that_it_was_given_and_a_reader_of_the_messag
     ]
     assert {type(item) for item in items} == set(KINDS)
     warning = model.BuildWarning(file_path="f", code="torn", message="m")
+    happened = model.Activity(kind="claimed", item="a.1", text="phase 1 is claimed", time=NOW, source="claim.json")
     session, progress = model.Session(project="p"), model.Progress(percent=1.0)
     delta = Delta(
         items=items,
         removed=[("checkpoint", "old")],
         messages=[ev.Error(error_message="e")],
         warnings=[(warning, False)],
+        activity=[happened],
         runtime=model.Runtime(runtime="r"),
         progress=progress,
         session=session,
@@ -104,6 +115,7 @@ def test_the_fold_keeps_the_records_that_it_was_given_and_a_reader_of_the_messag
     assert kept.progress is progress
     assert kept.runtime is delta.runtime
     assert kept.warnings[0] is warning
+    assert kept.activity[0] is happened
     assert there.snapshot() == kept
     assert as_json(there.snapshot()) == as_json(kept)
 
@@ -111,7 +123,8 @@ def test_the_fold_keeps_the_records_that_it_was_given_and_a_reader_of_the_messag
 def test_every_record_that_has_a_message_becomes_one_and_comes_back() -> None:
     """A message is its record and the common fields: no field is lost on the way down or up."""
     common = {"seq", "session_id", "timestamp", "cleared"}
-    assert {*KINDS, model.Session, model.Progress, model.Runtime, model.BuildWarning} == set(ev.MESSAGES)
+    others = {model.Session, model.Progress, model.Runtime, model.BuildWarning, model.Activity}
+    assert {*KINDS, *others} == set(ev.MESSAGES)
     for record, message in ev.MESSAGES.items():
         assert set(message.__struct_fields__) - common == set(record.__struct_fields__)
 
@@ -165,6 +178,61 @@ def test_warnings_are_bounded_and_can_be_cleared() -> None:
     state = fold(my.number([*many, cleared])).snapshot()
     assert len(state.warnings) == WARNING_WINDOW - 1
     assert state.warnings[0].file_path == "f0001"
+
+
+def test_the_newest_lines_of_activity_are_kept_in_the_order_of_their_arrival() -> None:
+    lines = [model.Activity(kind="claimed", text=f"{n}", time=NOW - timedelta(seconds=n)) for n in range(230)]
+    state = BuildState()
+    for line in lines:
+        for change in state.diff(Delta(activity=[line, line]), session_id="s", now=NOW):
+            state.apply(*change)
+    assert state.seq == 2 * len(lines)
+    assert state.snapshot().activity == [line for line in lines for _ in "12"][-ACTIVITY_WINDOW:]
+    assert BuildState(model.State(activity=lines)).snapshot().activity == lines[-ACTIVITY_WINDOW:]
+
+
+# What the first edition had: its clients find every one of these, and nothing more where nothing more is known.
+FIRST: dict[type, set[str]] = {
+    model.ChecklistTask: {"id", "name", "completed", "timestamp"},
+    model.Component: {
+        *("component_id", "name", "component_type", "status", "status_raw", "progress", "files", "dependencies"),
+        *("tests_pass", "started_at", "ended_at", "error", "metadata"),
+    },
+    model.Feature: {
+        *("feature_id", "name", "description", "component_id", "status", "status_raw", "progress", "priority"),
+        *("tasks", "dependencies", "estimated_minutes", "actual_minutes", "error", "metadata"),
+    },
+    model.Phase: {
+        *("phase_id", "name", "step", "step_label", "status", "status_raw", "tasks_total", "tasks_done"),
+        *("current_task", "errors", "warnings", "history", "started_at", "updated_at", "metadata"),
+    },
+    model.Counts: {"components", "features", "tasks", "phases", "checkpoints", "files", "warnings"},
+    model.Session: {"project", "status", "status_source", "phase", "started_at", "ended_at", "counts"},
+    model.Progress: {"total", "completed", "percent", "status", "current_component", "current_feature"},
+    model.State: {
+        *("session", "components", "features", "tasks", "phases", "checkpoints", "progress", "terminal", "context"),
+        *("runtime", "warnings", "updated_at"),
+    },
+}
+
+
+@pytest.mark.parametrize("record", FIRST)
+def test_what_is_not_known_costs_nothing_on_the_wire_and_what_clients_rely_on_is_always_there(record: type) -> None:
+    ids = {field.name: "x" for field in msgspec.structs.fields(record) if field.required}
+    assert set(as_json(record(**ids))) == FIRST[record]
+    if record in ev.MESSAGES:
+        assert set(as_json(ev.MESSAGES[record](**ids))) == FIRST[record] | {"type", "seq", "session_id", "timestamp"}
+
+
+def test_a_snapshot_of_the_first_edition_is_read() -> None:
+    old = {"components": [{"component_id": "a"}], "features": [{"feature_id": "f", "tasks": [{"id": "1"}]}]}
+    state = msgspec.convert(old, model.State)
+    assert (state.features[0].files, state.features[0].tasks[0].status, state.activity) == ([], None, [])
+    state.features[0].files.append(model.FileAction(path="a.py"))
+    assert model.Feature(feature_id="g").files == []
+    state.features[0].dependencies.append("a")
+    state.features[0].metadata["a"] = 1
+    assert model.Feature(feature_id="g") == model.Feature(feature_id="g", dependencies=[], metadata={})
 
 
 def test_only_context_markdown_is_context() -> None:

@@ -2,7 +2,8 @@
 
 The classes are the one source of the protocol. Their JSON Schemas (as msgspec gives them) become TypeScript
 interfaces: a record of `buildwidget.model` keeps its name, a message is its record plus the common fields, and the
-messages together are a union told apart by ``type``. On the wire every field is always present, so none is optional.
+messages together are a union told apart by ``type``. A field that the wire leaves out while it has its
+default is optional.
 
 The guards check whether a received value is such a record or message. They require the fields that the front end needs
 (those without a default, lists, records), and the right type of every field that is present. Other fields may be
@@ -68,6 +69,7 @@ import {
   isNull,
   isNumber,
   isObject,
+  isRecordOf,
   isText,
   isTruth,
   isUndefined,
@@ -177,6 +179,7 @@ def _enum(cls: type[enum.Enum]) -> str:
 def _interface(cls: type, name: str, schema: dict[str, Any], *, skip: tuple[str, ...], bases: str) -> str:
     extends = f" extends {bases}" if bases else ""
     hints = typing.get_type_hints(cls)
+    optional = _left_out(cls)
     lines: list[str] = []
     for field, sub in schema["properties"].items():
         if field in skip:
@@ -184,8 +187,16 @@ def _interface(cls: type, name: str, schema: dict[str, Any], *, skip: tuple[str,
         # The schema of a datetime that may lack a zone has no `format`: use the type hint.
         is_time = datetime in (hints.get(field), *get_args(hints.get(field)))
         text = _type(sub).replace("string", "Timestamp") if is_time else _type(sub)
-        lines.append(f"  {field}: {text};\n")
+        lines.append(f"  {field}{'?' if field in optional else ''}: {text};\n")
     return f"\n{_doc(cls)}export interface {name}{extends} {{\n{''.join(lines)}}}\n"
+
+
+def _left_out(cls: type) -> set[str]:
+    """Return the fields that are not on the wire while they have their default. See `model.always`."""
+    if not cls.__struct_config__.omit_defaults:  # pyright: ignore[reportAttributeAccessIssue]
+        return set()
+    fields = msgspec.structs.fields(cls)
+    return {f.name for f in fields if f.default is not msgspec.NODEFAULT or f.default_factory in (list, dict)}
 
 
 def _type(schema: dict[str, Any]) -> str:
@@ -200,7 +211,8 @@ def _type(schema: dict[str, Any]) -> str:
         inner = _type(schema["items"])
         return f"({inner})[]" if " | " in inner else f"{inner}[]"
     if kind == "object":
-        return "Record<string, unknown>"
+        inner = schema.get("additionalProperties")
+        return f"Record<string, {_type(inner) if isinstance(inner, dict) else 'unknown'}>"
     if kind == "string":
         return "string"
     simple = {"integer": "number", "number": "number", "boolean": "boolean", "null": "null", None: "unknown"}
@@ -260,12 +272,13 @@ def _structs_in(hint: Any) -> list[type[msgspec.Struct]]:
 
 def _guard(cls: type[msgspec.Struct], name: str, skip: tuple[str, ...] = ()) -> str:
     tests = ["isObject(value)"]
+    optional = _left_out(cls)
     for field in msgspec.structs.fields(cls):
         if field.name in skip:
             continue
         test = _test(field.type, field.name)
         if test is not None:
-            needed = field.required or not _is_scalar(field.type)
+            needed = field.required or not (field.name in optional or _is_scalar(field.type))
             absent = "" if needed else f"isUndefined(value.{field.name}) || "
             text = test.replace("{}", f"value.{field.name}")
             tests.append(f"({absent}{text})" if absent or " || " in text else text)
@@ -289,7 +302,7 @@ def _test(hint: Any, name: str) -> str | None:
     if origin is list:
         return f"isListOf({{}}, {_name_of_test(inner[0], name)})"
     if origin is dict:
-        return "isObject({})"
+        return "isObject({})" if inner[1] is Any else f"isRecordOf({{}}, {_name_of_test(inner[1], name)})"
     if inner:
         tests = [_test(kind, name) for kind in sorted(inner, key=lambda kind: kind is not type(None))]
         return " || ".join(test for test in tests if test is not None)

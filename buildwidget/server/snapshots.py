@@ -93,7 +93,7 @@ def _as_messages(state: State, common: dict[str, Any]) -> Iterable[Any]:
     """Yield a state as messages: session, runtime, items, warnings, context files, output, progress."""
     runtime = [] if state.runtime is None else [state.runtime]
     items = [*state.phases, *state.components, *state.features, *state.tasks, *state.checkpoints]
-    for record in (state.session, *runtime, *items, *state.warnings):
+    for record in (state.session, *runtime, *items, *state.activity, *state.warnings):
         yield ev.message_of(record, **common)
     for file in state.context:
         yield ev.FileChange(change_type="modified", **msgspec.structs.asdict(file), **common)

@@ -31,7 +31,7 @@ from .. import publish, systems
 from ..errors import CheckpointError
 from ..log import EventLog, Logged
 from ..merge import Merge
-from ..model import BuildStatus, BuildWarning, Progress, Runtime, State
+from ..model import Activity, BuildStatus, BuildWarning, Progress, Runtime, State
 from ..reading.files import MAX_BYTES, MAYBE_TORN, UNSTABLE, Torn, as_text, is_wanted, open_file, read_file, stamp_of
 from ..reading.memo import Memo
 from ..reading.retry import Retry
@@ -261,7 +261,7 @@ class BuildSession:
         messages
             A message of the protocol, or at most 1,000 of them: ``type``, the id, and what is new. Types are
             component_update, feature_update, task_update, phase_update, checkpoint_update, terminal_output,
-            build_progress, file_change, error and runtime_update.
+            build_progress, file_change, error, runtime_update and activity.
 
         Returns
         -------
@@ -286,6 +286,8 @@ class BuildSession:
                 delta.messages += self._output(self._terminal.feed(text, output_type=kind, source=source, now=_now()))
             case ev.FileChange() | ev.Error() as message:
                 delta.messages.append(message)
+            case Activity() as line:
+                delta.activity.append(line)
             case _:
                 items = [n for n in group if isinstance(n, publish.ItemNews | Progress | Runtime)]
                 delta = self._merge.publish(items, datetime.now(UTC))

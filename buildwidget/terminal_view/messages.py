@@ -64,6 +64,9 @@ def message_line(message: Any) -> list[Text]:
             return [_line(stamp, "warning", clean(message.file_path, 120), [state + clean(message.message)], "blocked")]
         case ev.RuntimeUpdate():
             return [_line(stamp, "runtime", clean(message.runtime or "", 60), [clean(message.backend or "", 60)])]
+        case ev.ActivityMessage():
+            text = clean(message.text or message.item or "", 400)
+            return [_line(stamp, clean(message.kind, 20).replace("_", " "), text, [clean(message.source or "", 120)])]
         case ev.Removed():
             return [_line(stamp, "removed", f"{message.kind} {clean(message.id, 60)}", [])]
         case ev.Gap():

@@ -15,6 +15,8 @@ export interface Changes {
   warnings: boolean;
   checkpoints: boolean;
   terminal: boolean;
+  /** A line of what happened was added. */
+  activity: boolean;
   context: boolean;
   connection: boolean;
   selection: boolean;
@@ -36,6 +38,7 @@ export function noChanges(): Changes {
     warnings: false,
     checkpoints: false,
     terminal: false,
+    activity: false,
     context: false,
     connection: false,
     selection: false,

@@ -7,12 +7,21 @@ import {
   isNull,
   isNumber,
   isObject,
+  isRecordOf,
   isText,
   isTruth,
   isUndefined,
   type Json,
 } from "./kinds";
 import type { Event, State } from "./protocol";
+
+const isActivity = (value: unknown): value is Json =>
+  isObject(value) &&
+  isText(value.kind) &&
+  (isUndefined(value.text) || isText(value.text)) &&
+  (isUndefined(value.time) || isNull(value.time) || isText(value.time)) &&
+  (isUndefined(value.item) || isNull(value.item) || isText(value.item)) &&
+  (isUndefined(value.source) || isNull(value.source) || isText(value.source));
 
 const isBuildWarning = (value: unknown): value is Json =>
   isObject(value) &&
@@ -25,7 +34,8 @@ const isChecklistTask = (value: unknown): value is Json =>
   isText(value.id) &&
   (isUndefined(value.name) || isText(value.name)) &&
   (isUndefined(value.completed) || isTruth(value.completed)) &&
-  (isUndefined(value.timestamp) || isNull(value.timestamp) || isText(value.timestamp));
+  (isUndefined(value.timestamp) || isNull(value.timestamp) || isText(value.timestamp)) &&
+  (isUndefined(value.status) || isNull(value.status) || isText(value.status));
 
 const isCheckpoint = (value: unknown): value is Json =>
   isObject(value) &&
@@ -53,7 +63,10 @@ const isComponent = (value: unknown): value is Json =>
   (isUndefined(value.started_at) || isNull(value.started_at) || isText(value.started_at)) &&
   (isUndefined(value.ended_at) || isNull(value.ended_at) || isText(value.ended_at)) &&
   (isUndefined(value.error) || isNull(value.error) || isText(value.error)) &&
-  isObject(value.metadata);
+  isObject(value.metadata) &&
+  (isUndefined(value.status_source) || isNull(value.status_source) || isText(value.status_source)) &&
+  (isUndefined(value.conflict) || isNull(value.conflict) || isText(value.conflict)) &&
+  (isUndefined(value.created_at) || isNull(value.created_at) || isText(value.created_at));
 
 const isContextFile = (value: unknown): value is Json =>
   isObject(value) &&
@@ -69,7 +82,13 @@ const isCounts = (value: unknown): value is Json =>
   (isUndefined(value.phases) || isNumber(value.phases)) &&
   (isUndefined(value.checkpoints) || isNumber(value.checkpoints)) &&
   (isUndefined(value.files) || isNumber(value.files)) &&
-  (isUndefined(value.warnings) || isNumber(value.warnings));
+  (isUndefined(value.warnings) || isNumber(value.warnings)) &&
+  (isUndefined(value.by_type) || isRecordOf(value.by_type, isNumber));
+
+const isFileAction = (value: unknown): value is Json =>
+  isObject(value) &&
+  isText(value.path) &&
+  (isUndefined(value.action) || isNull(value.action) || isText(value.action));
 
 const isFeature = (value: unknown): value is Json =>
   isObject(value) &&
@@ -86,7 +105,14 @@ const isFeature = (value: unknown): value is Json =>
   (isUndefined(value.estimated_minutes) || isNull(value.estimated_minutes) || isNumber(value.estimated_minutes)) &&
   (isUndefined(value.actual_minutes) || isNull(value.actual_minutes) || isNumber(value.actual_minutes)) &&
   (isUndefined(value.error) || isNull(value.error) || isText(value.error)) &&
-  isObject(value.metadata);
+  isObject(value.metadata) &&
+  (isUndefined(value.feature_type) || isNull(value.feature_type) || isText(value.feature_type)) &&
+  (isUndefined(value.files) || isListOf(value.files, isFileAction)) &&
+  (isUndefined(value.owner) || isNull(value.owner) || isText(value.owner)) &&
+  (isUndefined(value.claimed_at) || isNull(value.claimed_at) || isText(value.claimed_at)) &&
+  (isUndefined(value.heartbeat_at) || isNull(value.heartbeat_at) || isText(value.heartbeat_at)) &&
+  (isUndefined(value.status_source) || isNull(value.status_source) || isText(value.status_source)) &&
+  (isUndefined(value.conflict) || isNull(value.conflict) || isText(value.conflict));
 
 const isPhaseStep = (value: unknown): value is Json =>
   isObject(value) &&
@@ -112,7 +138,15 @@ const isPhase = (value: unknown): value is Json =>
   isListOf(value.history, isPhaseStep) &&
   (isUndefined(value.started_at) || isNull(value.started_at) || isText(value.started_at)) &&
   (isUndefined(value.updated_at) || isNull(value.updated_at) || isText(value.updated_at)) &&
-  isObject(value.metadata);
+  isObject(value.metadata) &&
+  (isUndefined(value.component_id) || isNull(value.component_id) || isText(value.component_id)) &&
+  (isUndefined(value.feature_id) || isNull(value.feature_id) || isText(value.feature_id)) &&
+  (isUndefined(value.owner) || isNull(value.owner) || isText(value.owner)) &&
+  (isUndefined(value.mode) || isNull(value.mode) || isText(value.mode)) &&
+  (isUndefined(value.claimed_at) || isNull(value.claimed_at) || isText(value.claimed_at)) &&
+  (isUndefined(value.heartbeat_at) || isNull(value.heartbeat_at) || isText(value.heartbeat_at)) &&
+  (isUndefined(value.exit_code) || isNull(value.exit_code) || isNumber(value.exit_code)) &&
+  (isUndefined(value.exit_at) || isNull(value.exit_at) || isText(value.exit_at));
 
 const isProgress = (value: unknown): value is Json =>
   isObject(value) &&
@@ -121,7 +155,9 @@ const isProgress = (value: unknown): value is Json =>
   (isUndefined(value.percent) || isNull(value.percent) || isNumber(value.percent)) &&
   isText(value.status) &&
   (isUndefined(value.current_component) || isNull(value.current_component) || isText(value.current_component)) &&
-  (isUndefined(value.current_feature) || isNull(value.current_feature) || isText(value.current_feature));
+  (isUndefined(value.current_feature) || isNull(value.current_feature) || isText(value.current_feature)) &&
+  (isUndefined(value.low) || isNull(value.low) || isNumber(value.low)) &&
+  (isUndefined(value.high) || isNull(value.high) || isNumber(value.high));
 
 const isRuntime = (value: unknown): value is Json =>
   isObject(value) &&
@@ -142,7 +178,12 @@ const isSession = (value: unknown): value is Json =>
   (isUndefined(value.phase) || isNull(value.phase) || isText(value.phase)) &&
   (isUndefined(value.started_at) || isNull(value.started_at) || isText(value.started_at)) &&
   (isUndefined(value.ended_at) || isNull(value.ended_at) || isText(value.ended_at)) &&
-  isCounts(value.counts);
+  isCounts(value.counts) &&
+  (isUndefined(value.system) || isNull(value.system) || isText(value.system)) &&
+  (isUndefined(value.present) || isListOf(value.present, isText)) &&
+  (isUndefined(value.evidence_at) || isNull(value.evidence_at) || isText(value.evidence_at)) &&
+  (isUndefined(value.evidence) || isNull(value.evidence) || isText(value.evidence)) &&
+  (isUndefined(value.silent_after) || isNull(value.silent_after) || isNumber(value.silent_after));
 
 const isTask = (value: unknown): value is Json =>
   isObject(value) &&
@@ -188,7 +229,8 @@ const isStateRecord = (value: unknown): value is Json =>
   isListOf(value.context, isContextFile) &&
   (isUndefined(value.runtime) || isNull(value.runtime) || isRuntime(value.runtime)) &&
   isListOf(value.warnings, isBuildWarning) &&
-  (isUndefined(value.updated_at) || isNull(value.updated_at) || isText(value.updated_at));
+  (isUndefined(value.updated_at) || isNull(value.updated_at) || isText(value.updated_at)) &&
+  (isUndefined(value.activity) || isListOf(value.activity, isActivity));
 
 const isTerminalOutput = (value: unknown): value is Json =>
   isObject(value) &&
@@ -221,6 +263,7 @@ const isRemoved = (value: unknown): value is Json =>
 
 /** What each numbered message must hold. */
 const EVENTS: Record<Event["type"], (value: unknown) => boolean> = {
+  activity: isActivity,
   build_progress: isProgress,
   checkpoint_update: isCheckpoint,
   component_update: isComponent,

@@ -15,6 +15,11 @@ export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** An object whose values are all of one kind. */
+export function isRecordOf<T>(value: unknown, test: (one: unknown) => one is T): value is Record<string, T> {
+  return isObject(value) && Object.values(value).every(test);
+}
+
 export function isListOf<T>(value: unknown, test: (one: unknown) => one is T): value is T[] {
   return Array.isArray(value) && value.every(test);
 }

@@ -25,6 +25,20 @@ export type Status =
 /** The source of a time, from the most to the least reliable. */
 export type TsSource = "assumed_local" | "assumed_utc" | "file" | "filename" | "mtime";
 
+/**
+ * One line of what happened to an item.
+ *
+ * `kind`: claimed, released, completed, failed, reopened, added, removed, decision, review or rolled_back; an
+ * unknown one is kept as it was written. `item` is the id of the item, `source` the file that says so.
+ */
+export interface Activity {
+  kind: string;
+  text: string;
+  time: Timestamp | null;
+  item: string | null;
+  source: string | null;
+}
+
 /** A problem with a file. There is at most one per file and code. */
 export interface BuildWarning {
   file_path: string;
@@ -32,12 +46,13 @@ export interface BuildWarning {
   message: string;
 }
 
-/** One line of a feature's checklist. */
+/** One line of a feature's checklist. `status` is None if only its box is known. */
 export interface ChecklistTask {
   id: string;
   name: string;
   completed: boolean;
   timestamp: Timestamp | null;
+  status?: Status | null;
 }
 
 /**
@@ -57,7 +72,12 @@ export interface Checkpoint {
   metadata: Record<string, unknown>;
 }
 
-/** A component of the product that is built. */
+/**
+ * A component of the product that is built, or a plan (`component_type` is the word of its system).
+ *
+ * `status_source` names the rule and the file that determined `status`; `conflict` says in a sentence what else
+ * said otherwise.
+ */
 export interface Component {
   component_id: string;
   name: string;
@@ -72,6 +92,9 @@ export interface Component {
   ended_at: Timestamp | null;
   error: string | null;
   metadata: Record<string, unknown>;
+  status_source?: string | null;
+  conflict?: string | null;
+  created_at?: Timestamp | null;
 }
 
 /** A markdown file of the build's context. */
@@ -81,7 +104,11 @@ export interface ContextFile {
   size: number | null;
 }
 
-/** The numbers of items in the whole build, including those that the windows of `State` leave out. */
+/**
+ * The numbers of items in the whole build, including those that the windows of `State` leave out.
+ *
+ * `by_type` counts components and features by their type, where one is given: `{"plan": 3, "phase": 21}`.
+ */
 export interface Counts {
   components: number;
   features: number;
@@ -90,9 +117,16 @@ export interface Counts {
   checkpoints: number;
   files: number;
   warnings: number;
+  by_type?: Record<string, number>;
 }
 
-/** A feature of the product. It belongs to a component and may have a checklist. */
+/**
+ * A feature of the product, or a phase of a plan (`feature_type` is the word of its system).
+ *
+ * It belongs to a component and may have a checklist. `owner` (a host or an agent) claimed it at `claimed_at`, and
+ * gave its newest sign of life at `heartbeat_at`. `status_source` names the rule and the file that determined
+ * `status`; `conflict` says in a sentence what else said otherwise.
+ */
 export interface Feature {
   feature_id: string;
   name: string;
@@ -108,9 +142,30 @@ export interface Feature {
   actual_minutes: number | null;
   error: string | null;
   metadata: Record<string, unknown>;
+  feature_type?: string | null;
+  files?: FileAction[];
+  owner?: string | null;
+  claimed_at?: Timestamp | null;
+  heartbeat_at?: Timestamp | null;
+  status_source?: string | null;
+  conflict?: string | null;
 }
 
-/** A phase of the build plan, from its lock file. */
+/**
+ * A file that a feature touches, and what it does to it.
+ *
+ * `action` is in lower case: new, modify, delete, append, create, rewrite, or another word of the plan.
+ */
+export interface FileAction {
+  path: string;
+  action: string | null;
+}
+
+/**
+ * A piece of work in execution, from its lock files. It names the component and the feature that it works on.
+ *
+ * `exit_code` and `exit_at` are those of a process that said how it ended; None if none did.
+ */
 export interface Phase {
   phase_id: string;
   name: string;
@@ -127,6 +182,14 @@ export interface Phase {
   started_at: Timestamp | null;
   updated_at: Timestamp | null;
   metadata: Record<string, unknown>;
+  component_id?: string | null;
+  feature_id?: string | null;
+  owner?: string | null;
+  mode?: string | null;
+  claimed_at?: Timestamp | null;
+  heartbeat_at?: Timestamp | null;
+  exit_code?: number | null;
+  exit_at?: Timestamp | null;
 }
 
 /** One entry of a phase's history. */
@@ -138,7 +201,11 @@ export interface PhaseStep {
   status: string | null;
 }
 
-/** The progress of the build. `percent` is None, not zero, when it is not known. */
+/**
+ * The progress of the build. `percent` is None, not zero, when it is not known.
+ *
+ * `low` and `high` are the range that running work leaves, in percent: without it and with all of it done.
+ */
 export interface Progress {
   total: number | null;
   completed: number | null;
@@ -146,6 +213,8 @@ export interface Progress {
   status: BuildStatus;
   current_component: string | null;
   current_feature: string | null;
+  low?: number | null;
+  high?: number | null;
 }
 
 /** The agent runtime that does the work. */
@@ -160,7 +229,13 @@ export interface Runtime {
   shadow_status: string | null;
 }
 
-/** The build as a whole. `status_source` names the rule and the file that determined `status`. */
+/**
+ * The build as a whole. `status_source` names the rule and the file that determined `status`.
+ *
+ * `present` are the ids of the components that are built now. `evidence_at` is the time of the newest sign of life
+ * and `evidence` says what it is. `silent_after` is how long the rhythm of this build explains a silence, in
+ * seconds.
+ */
 export interface Session {
   project: string;
   status: BuildStatus;
@@ -169,13 +244,19 @@ export interface Session {
   started_at: Timestamp | null;
   ended_at: Timestamp | null;
   counts: Counts;
+  system?: string | null;
+  present?: string[];
+  evidence_at?: Timestamp | null;
+  evidence?: string | null;
+  silent_after?: number | null;
 }
 
 /**
  * The current state of a build, as a snapshot contains it.
  *
- * Lists are sorted by id; checkpoints by time, then id, the newest 200; warnings by file and code, the first 200.
- * `updated_at` is the time of the newest message that was folded in.
+ * Lists are sorted by id; checkpoints by time, then id, the newest 200; warnings by file and code, the first 200;
+ * activity in the order of its arrival, the newest 200. `updated_at` is the time of the newest message that was
+ * folded in.
  */
 export interface State {
   session: Session;
@@ -190,6 +271,7 @@ export interface State {
   runtime: Runtime | null;
   warnings: BuildWarning[];
   updated_at: Timestamp | null;
+  activity?: Activity[];
 }
 
 /** A unit of work of an orchestrator, a workflow or an agent pool (`kind`). */
@@ -320,6 +402,11 @@ export interface Removed extends Numbered {
   id: string;
 }
 
+/** A line of what happened. The newest 200 are part of the state. */
+export interface ActivityMessage extends Activity, Numbered {
+  type: "activity";
+}
+
 /** The first message of a connection. */
 export interface Connection extends Common {
   type: "connection";
@@ -392,7 +479,8 @@ export type Event =
   | ErrorMessage
   | WarningMessage
   | RuntimeUpdate
-  | Removed;
+  | Removed
+  | ActivityMessage;
 
 /** Every message of a server. */
 export type Message =
@@ -409,6 +497,7 @@ export type Message =
   | WarningMessage
   | RuntimeUpdate
   | Removed
+  | ActivityMessage
   | Connection
   | Snapshot
   | Gap
@@ -419,6 +508,7 @@ export type Message =
 
 /** The types of the numbered messages. */
 export const EVENT_TYPES: readonly Event["type"][] = [
+  "activity",
   "build_progress",
   "checkpoint_update",
   "component_update",

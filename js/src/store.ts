@@ -6,6 +6,8 @@ import { noChanges } from "./changes";
 import { Collection } from "./collection";
 import { compareCodePoints, compareTimes, parseMs } from "./order";
 import type {
+  Activity,
+  ActivityMessage,
   BuildWarning,
   Checkpoint,
   Component,
@@ -25,6 +27,7 @@ import type {
   WarningMessage,
 } from "./protocol";
 
+const ACTIVITY_WINDOW = 200;
 const CHECKPOINT_WINDOW = 200;
 const TERMINAL_WINDOW = 500;
 const WARNING_WINDOW = 200;
@@ -94,6 +97,7 @@ export class Store {
   checkpoints!: Checkpoint[];
   #warnings!: Map<string, BuildWarning>;
   #context!: Map<string, ContextFile>;
+  #activity!: Activity[];
   #tail!: TerminalLine[];
   #nextLine!: number;
   #gaps: number[] = [];
@@ -118,6 +122,7 @@ export class Store {
     this.checkpoints = [...state.checkpoints];
     this.#warnings = new Map(state.warnings.map((w) => [warningKey(w), w]));
     this.#context = new Map(state.context.map((c) => [c.file_path, c]));
+    this.#activity = (state.activity ?? []).slice(-ACTIVITY_WINDOW);
     this.#tail = [...state.terminal.tail];
     this.#nextLine = state.terminal.next_line;
     this.#changes.all = true;
@@ -174,6 +179,9 @@ export class Store {
         this.runtime = itemOf<Runtime>(event);
         changes.summary = true;
         break;
+      case "activity":
+        this.#happened(event);
+        break;
       case "warning":
         this.#warning(event);
         break;
@@ -206,7 +214,13 @@ export class Store {
       runtime: this.runtime,
       warnings: this.warnings(),
       updated_at: this.updatedAt,
+      ...(this.#activity.length > 0 ? { activity: [...this.#activity] } : {}),
     };
+  }
+
+  /** The newest lines of what happened, oldest first. Valid until the next change. */
+  get activity(): readonly Activity[] {
+    return this.#activity;
   }
 
   warnings(): BuildWarning[] {
@@ -273,6 +287,12 @@ export class Store {
     list.splice(at, 0, item);
     this.checkpoints = list.length > CHECKPOINT_WINDOW ? list.slice(-CHECKPOINT_WINDOW) : list;
     this.#changes.checkpoints = true;
+  }
+
+  #happened(event: ActivityMessage): void {
+    this.#activity.push(itemOf<Activity>(event));
+    if (this.#activity.length > ACTIVITY_WINDOW) this.#activity.shift();
+    this.#changes.activity = true;
   }
 
   #warning(event: WarningMessage): void {

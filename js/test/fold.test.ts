@@ -83,6 +83,9 @@ const draft: fc.Arbitrary<object & { type: Event["type"] }> = fc.oneof(
       modified: null,
     })),
   fc
+    .record({ k: fc.constantFrom("claimed", "completed", "a new kind"), i: fc.option(id), x: fc.string() })
+    .map(({ k, i, x }) => ({ type: "activity" as const, time: null, kind: k, item: i, text: x, source: null })),
+  fc
     .record({ p: fc.option(fc.integer({ min: 0, max: 100 })) })
     .map(({ p }) => ({ type: "build_progress" as const, ...emptyState().progress, percent: p })),
 );
@@ -183,6 +186,20 @@ describe("the fold", () => {
     expect(s.terminal.tail).toHaveLength(500);
   });
 
+  it("keeps the newest 200 lines of what happened, in the order in which they came", () => {
+    const store = new Store();
+    expect(store.snapshot()).not.toHaveProperty("activity");
+    for (let i = 1; i <= 230; i++) {
+      const line = { kind: "claimed", text: `line ${i}`, time: at(1000 - i), item: `p${i}`, source: null };
+      store.apply(message("activity", i, line));
+    }
+    expect(store.takeChanges().activity).toBe(true);
+    const { activity } = store.snapshot();
+    expect(activity?.map((one) => one.text)).toEqual(Array.from({ length: 200 }, (_, i) => `line ${i + 31}`));
+    expect(activity?.at(-1)).toEqual({ kind: "claimed", text: "line 230", time: at(770), item: "p230", source: null });
+    expect(store.activity).toEqual(activity);
+  });
+
   it("replaces a partial line by its later, longer self", () => {
     const store = new Store();
     const line = (seq: number, output: string): Event =>
@@ -200,7 +217,7 @@ describe("the fold", () => {
   });
 
   it("knows every numbered type of the protocol", () => {
-    expect(EVENT_TYPES).toHaveLength(13);
+    expect(EVENT_TYPES).toHaveLength(14);
   });
 
   it("counts statuses as it goes", () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { component, feature, message, storefront } from "../src/dev/scenario";
 import { isEvent, isState } from "../src/guards";
 import { EVENT_TYPES } from "../src/protocol";
-import { Store } from "../src/store";
+import { emptyState, Store } from "../src/store";
 
 const state = (): Record<string, unknown> => JSON.parse(JSON.stringify(storefront(Date.now())));
 
@@ -21,6 +21,27 @@ describe("the guards", () => {
     const old: Record<string, unknown> = { ...whole, updated_at: undefined, runtime: undefined, more: [1] };
     old.components = (whole.components as object[]).map((one) => ({ ...one, error: undefined, news: {} }));
     expect(isState(old)).toBe(true);
+  });
+
+  it("let a state of the first edition through, and refuse what is wrong in a later field", () => {
+    const session = emptyState().session;
+    const { counts } = session;
+    const update = { ...feature("f"), seq: 1, type: "feature_update" };
+    expect(isState({ ...state(), activity: undefined })).toBe(true);
+    expect(isState({ ...state(), activity: [{ kind: "claimed", text: "" }] })).toBe(true);
+    expect(isEvent({ ...update, files: [{ path: "a.py", action: "erase" }], owner: "a" })).toBe(true);
+    for (const wrong of [{ files: ["a.py"] }, { files: null }, { owner: 5 }, { heartbeat_at: 5 }]) {
+      expect([wrong, isEvent({ ...update, ...wrong })]).toEqual([wrong, false]);
+    }
+    for (const wrong of [null, {}, [{ text: "" }], ["claimed"]]) {
+      expect([wrong, isState({ ...state(), activity: wrong })]).toEqual([wrong, false]);
+    }
+    expect(isState({ ...state(), session: { ...session, present: ["a"], counts: { ...counts, by_type: {} } } })).toBe(
+      true,
+    );
+    for (const wrong of [{ present: [5] }, { counts: { ...counts, by_type: { plan: "3" } } }, { silent_after: "1" }]) {
+      expect([wrong, isState({ ...state(), session: { ...session, ...wrong } })]).toEqual([wrong, false]);
+    }
   });
 
   it("let an unknown word for a status through: it is shown as unknown", () => {
