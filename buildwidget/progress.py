@@ -10,13 +10,15 @@ The formulas, in one place:
   both are absent, tasks done / (tasks total - tasks skipped); None, never 0, when nothing is known.
 - *Status*: `build_status`. Where a file's own word completes it although items with unknown words are left, these
   items are left out of the percentage: `percentage_said`.
-- *Silence*: `silent_after`, the same in TypeScript (``js/src/derive.ts``).
+- *Silence and life*: `silent_after`, `life` and `life_of`, the same in TypeScript (``js/src/derive.ts``,
+  ``js/src/life.ts``).
 """
 
 from __future__ import annotations
 
 import math
 import re
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .model import BuildStatus, Status
@@ -24,16 +26,25 @@ from .words import PHASE_ENDINGS, map_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from .model import State
 
 __all__ = [
+    "CLAIMS_SILENT_AFTER",
     "COMPONENT_WEIGHT",
+    "DORMANT_AFTER",
     "FEATURE_WEIGHT",
     "GAPS_KEPT",
     "GAPS_NEEDED",
+    "QUIET_AFTER",
+    "Life",
     "build_status",
     "calculate_completion_percentage",
     "item_percentage",
     "item_stats",
+    "life",
+    "life_of",
     "map_status",
     "overall_percentage",
     "percentage_said",
@@ -45,6 +56,10 @@ __all__ = [
 
 GAPS_NEEDED: Final = 20  # fewest gaps between messages from which a quantile is taken
 GAPS_KEPT: Final = 1_000  # the newest ones count
+SILENT_AT_FIRST: Final = 900.0  # seconds, while the rhythm of a build is not known
+QUIET_AFTER: Final = 600.0  # seconds after the newest sign of life of claimed work
+CLAIMS_SILENT_AFTER: Final = 1_800.0  # the `silent_after` of builds whose work is claimed by locks
+DORMANT_AFTER: Final = 86_400.0
 COMPONENT_WEIGHT: Final = 0.6
 FEATURE_WEIGHT: Final = 0.4
 
@@ -58,6 +73,7 @@ _SEPARATORS: Final = re.compile(r"[\s_-]+")
 
 _FINAL: Final = frozenset({Status.COMPLETED, Status.ERROR, Status.SKIPPED, Status.CANCELLED})
 _UNCOUNTED: Final = frozenset({Status.SKIPPED, Status.CANCELLED})
+_OPEN: Final = frozenset({Status.NOT_STARTED, Status.IN_PROGRESS, Status.BLOCKED, Status.PAUSED})
 _SETTLED: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
 
 # The name of a status in the statistics: the original ones, and for the rest the status itself.
@@ -310,6 +326,98 @@ def silent_after(gaps: Sequence[float], second: float = 1.0) -> float:
         The limit, in the unit of ``gaps``.
     """
     if len(gaps) < GAPS_NEEDED:
-        return 900 * second
+        return SILENT_AT_FIRST * second
     rank = (95 * len(gaps) + 99) // 100
     return max(120 * second, 4 * gaps[rank - 1])
+
+
+class Life(StrEnum):
+    """Whether somebody works on a build. None of these says that it failed or crashed."""
+
+    ALIVE = "alive"
+    QUIET = "quiet"
+    SILENT = "silent"
+    IDLE = "idle"
+    DORMANT = "dormant"
+    DONE = "done"
+    UNKNOWN = "unknown"
+
+
+def life(
+    status: BuildStatus,
+    running: int,
+    *,
+    work_left: bool,
+    evidence_at: datetime | None,
+    silent_after: float | None,
+    now: datetime,
+    claims: bool = False,
+) -> Life:
+    """Say whether somebody works on a build. The first rule that matches wins.
+
+    1. *done*: its status is completed;
+    2. while work runs, by the age of the newest sign of life: *alive*; *quiet* from `QUIET_AFTER` on, if work is
+       claimed; *silent* beyond ``silent_after``; *unknown* without any sign;
+    3. *idle* if work is left that nobody does; *dormant* if the newest sign is older than a day;
+    4. *done* if no work is left of a build that began; else *unknown*.
+
+    Work runs if an item does. Without claims it also runs while the build's own status is in progress, as the files
+    may not say which item is worked on; that ends after a day. A sign of life in the future is as good as one of now.
+
+    Parameters
+    ----------
+    status
+        The build's status. A failed build is as alive as its work; without any it is over.
+    running
+        How many items are in progress: claimed, where work is claimed.
+    work_left
+        Whether an item is neither finished nor failed.
+    evidence_at
+        The time of the newest sign of life, or None.
+    silent_after
+        The silence that this build's rhythm explains, in seconds; 15 minutes if it is None.
+    now
+        The present time.
+    claims
+        Whether work is claimed, by locks that show signs of life.
+    """
+    if status is BuildStatus.COMPLETED:
+        return Life.DONE
+    age = None if evidence_at is None else (now - evidence_at).total_seconds()
+    is_old = age is not None and age > DORMANT_AFTER
+    if running > 0 or (status is BuildStatus.IN_PROGRESS and not claims and not is_old):
+        if age is None:
+            return Life.UNKNOWN
+        if age > (SILENT_AT_FIRST if silent_after is None else silent_after):
+            return Life.SILENT
+        return Life.QUIET if claims and age > QUIET_AFTER else Life.ALIVE
+    if work_left:
+        return Life.DORMANT if is_old else Life.IDLE
+    return Life.DONE if status in (BuildStatus.FAILED, BuildStatus.IN_PROGRESS) else Life.UNKNOWN
+
+
+def life_of(state: State, now: datetime) -> Life:
+    """Return the `life` of a build. Without a sign of life in the session, its newest message is the sign.
+
+    Where work is claimed, a component is in progress between two claims too; so the features of the present components
+    count alone, or the phases if no component is present.
+    """
+    session = state.session
+    claims = session.system is not None and session.silent_after == CLAIMS_SILENT_AFTER
+    present = set(session.present)
+    items: list[Any]
+    if not claims:
+        items = [*state.components, *state.features, *state.tasks, *state.phases]
+    elif present:
+        items = [feature for feature in state.features if feature.component_id in present]
+    else:
+        items = list(state.phases)
+    return life(
+        session.status,
+        sum(item.status is Status.IN_PROGRESS for item in items),
+        work_left=any(item.status in _OPEN for item in items),
+        evidence_at=session.evidence_at or state.updated_at,
+        silent_after=session.silent_after,
+        now=now,
+        claims=claims,
+    )

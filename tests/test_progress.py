@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildwidget import progress as pg
-from buildwidget.model import BuildStatus, ChecklistTask, Component, Feature, Status
+from buildwidget.model import BuildStatus, ChecklistTask, Component, Feature, State, Status
 
 STATUSES = st.sampled_from(list(Status))
 PERCENT = st.floats(0, 100)
@@ -273,3 +275,32 @@ def test_which_silence_is_too_long(case):
     assert (
         pg.silent_after(sorted(1_000_000 * gap for gap in case["gaps"]), 1_000_000) == 1_000_000 * case["silent_after"]
     )
+
+
+# -- life: the same cases as in js/test/life.test.ts -------------------------------------------------------------------
+
+LIFE = json.loads((Path(__file__).parent / "fixtures" / "life.json").read_text())
+NOW = datetime.fromisoformat(LIFE["now"])
+
+
+@pytest.mark.parametrize("case", LIFE["rule"], ids=lambda case: case["about"])
+def test_how_alive_a_build_is(case):
+    found = pg.life(
+        BuildStatus(case["status"]),
+        case["running"],
+        work_left=case["work_left"],
+        evidence_at=None if case["age"] is None else NOW - timedelta(seconds=case["age"]),
+        silent_after=case["silent_after"],
+        now=NOW,
+        claims=case["claims"],
+    )
+    assert found == case["life"]
+
+
+@pytest.mark.parametrize("case", LIFE["states"], ids=lambda case: case["about"])
+def test_what_of_a_state_says_how_alive_it_is(case):
+    assert pg.life_of(msgspec.convert(case["state"], State), NOW) == case["life"]
+
+
+def test_every_life_has_a_case():
+    assert {case["life"] for case in LIFE["rule"]} == set(pg.Life)

@@ -5,7 +5,7 @@ import type { Component, Phase, Status } from "./protocol";
 import type { Store } from "./store";
 
 const MINUTE = 60_000;
-const SILENT_AT_FIRST = 15 * MINUTE;
+export const SILENT_AT_FIRST = 15 * MINUTE;
 const SILENT_AT_LEAST = 2 * MINUTE;
 const GAPS_NEEDED = 20;
 
