@@ -9,6 +9,7 @@ import msgspec
 
 from . import model
 from .model import State, Status
+from .reading.decode import valid_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,7 @@ TABLES: Final[dict[str, type]] = {
     "tasks": model.Task,
     "phases": model.Phase,
     "checkpoints": model.Checkpoint,
+    "activity": model.Activity,
     "context": model.ContextFile,
     "warnings": model.BuildWarning,
 }
@@ -42,8 +44,9 @@ def frame(cls: type, rows: list[Any], **attrs: Any) -> pd.DataFrame:
     """Records of one type as a frame: one row each, one column per field, with dtypes also when empty.
 
     Times are ``datetime64[us, UTC]``; ``status`` is an ordered categorical in the order of an item's life; text and
-    numbers use pandas' nullable dtypes (None becomes NA). Lists are lists of plain values, a checklist one of dicts;
-    ``metadata`` is JSON text. So every frame can be saved: ``to_parquet``, ``to_feather``, ``Table.from_pandas``.
+    numbers use pandas' nullable dtypes (None becomes NA). Lists are lists of plain values; those of records, as a
+    checklist or the files of a feature, are lists of dicts. ``metadata`` is JSON text. So every frame can be saved:
+    ``to_parquet``, ``to_feather``, ``Table.from_pandas``.
 
     Parameters
     ----------
@@ -62,8 +65,9 @@ def frame(cls: type, rows: list[Any], **attrs: Any) -> pd.DataFrame:
     for name in names:
         values = [getattr(row, name) for row in rows]
         hint = hints[name]
-        if hint == "Status":
-            columns[name] = pd.Categorical([str(v) for v in values], categories=[str(s) for s in Status], ordered=True)
+        if hint in ("Status", "Status | None"):
+            words = [None if v is None else str(v) for v in values]
+            columns[name] = pd.Categorical(words, categories=[str(s) for s in Status], ordered=True)
         elif hint in _DTYPES:
             columns[name] = pd.Series(map(_whole, values), dtype=_DTYPES[hint])
         elif hint.startswith("dict["):
@@ -80,9 +84,7 @@ def frame(cls: type, rows: list[Any], **attrs: Any) -> pd.DataFrame:
 
 def _whole(value: Any) -> Any:
     """Replace lone surrogates in text, which file formats refuse; return anything else unchanged."""
-    if type(value) is str and not value.isascii():
-        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return value
+    return valid_text(value) if type(value) is str else value
 
 
 def _builtins(value: Any) -> Any:
@@ -98,7 +100,7 @@ def table(state: State, name: str, **attrs: Any) -> pd.DataFrame:
 
 
 def checklist(state: State) -> pd.DataFrame:
-    """Return the checklists of all features, a row per line: ``feature_id, id, name, completed, timestamp``."""
+    """Return the checklists of all features, a row per line: ``feature_id, id, name, completed, timestamp, status``."""
     lines = [(feature.feature_id, line) for feature in state.features for line in feature.tasks]
     out = frame(model.ChecklistTask, [line for _, line in lines])
     import pandas as pd

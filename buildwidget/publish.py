@@ -20,6 +20,7 @@ from . import model
 from .errors import PublishError
 from .model import FIRST_TIME, LAST_TIME, BuildStatus, Status
 from .progress import rounded
+from .reading.decode import valid_text
 from .state import KINDS, is_context
 from .words import map_status
 
@@ -207,7 +208,12 @@ def _read(message: object, where: str) -> Publication:
 
 
 def _exact(value: Any, where: str, depth: int = 0) -> Any:
-    """Convert to values exact in every language: integers beyond 2^53 become text, NaN and infinities null."""
+    """Convert to values exact in every language.
+
+    Integers beyond 2^53 become text, NaN and infinities null, and lone surrogates, which UTF-8 cannot hold, U+FFFD.
+    """
+    if isinstance(value, str):
+        return valid_text(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value if -MAX_SAFE_INT <= value <= MAX_SAFE_INT else str(value)
     if isinstance(value, float):
@@ -216,7 +222,7 @@ def _exact(value: Any, where: str, depth: int = 0) -> Any:
         raise PublishError(f"{where}the message is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
         found = cast("Mapping[Any, Any]", value)
-        return {key: _exact(inner, where, depth + 1) for key, inner in found.items()}
+        return {_exact(key, where, depth + 1): _exact(inner, where, depth + 1) for key, inner in found.items()}
     if isinstance(value, list | tuple):
         return [_exact(inner, where, depth + 1) for inner in cast("Sequence[Any]", value)]
     return value

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from hypothesis import given
 
 from buildwidget import events as ev
 from buildwidget import publish
 from buildwidget.session import BuildSession
 from buildwidget.state import KINDS
+from buildwidget.terminal_view.messages import message_line
+
+from . import strategies
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOCOL = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
@@ -50,6 +54,21 @@ def test_what_can_be_published_is_said_where_it_is_published() -> None:
         named = {name for name in ev.TYPES if re.search(rf"\b{name}\b", text.partition("Types are")[2])}
         items = {ev.type_of(ev.MESSAGES[record]) for record in KINDS}
         assert named | (items if "the item messages" in text else set()) == shapes
+
+
+@given(strategies.drafts)
+def test_every_numbered_message_is_a_line_in_the_terminal(message: object) -> None:
+    assert message_line(message)
+
+
+def test_a_line_of_activity_in_the_terminal_says_what_happened() -> None:
+    line = ev.ActivityMessage(kind="rolled_back", item="shop/2", text="back to \x1b[31mcp-1", source="decisions.log")
+    (shown,) = message_line(line)
+    assert "rolled back" in shown.plain
+    assert "back to" in shown.plain
+    assert "decisions.log" in shown.plain
+    assert "\x1b" not in shown.plain
+    assert "shop/2" in message_line(ev.ActivityMessage(kind="claimed", item="shop/2"))[0].plain
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "buildwidget").rglob("*.py")), ids=lambda path: path.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,7 @@ from buildwidget import frames, read_history
 from buildwidget.history.tables import TABLES
 from buildwidget.merge import Merge
 from buildwidget.model import State
+from buildwidget.session import BuildSession
 from buildwidget.state import BuildState
 from buildwidget.systems import parse
 
@@ -69,6 +71,57 @@ def test_frames_of_now(project, tmp_path) -> None:
     assert features.tasks[0][0]["completed"] is True
     assert json.loads(features.metadata[1]) == {"deep": [{"a": None}]}
     assert json.loads(frames.table(state, "components").metadata[2]) == {"z": str(2**70)}
+
+
+PLAN: list[dict[str, Any]] = [
+    {
+        "type": "feature_update",
+        "feature_id": "shop/2",
+        "component_id": "shop",
+        "feature_type": "phase",
+        "status": "running",
+        "owner": "host-a",
+        "claimed_at": "2026-03-02T08:00:00Z",
+        "heartbeat_at": "2026-03-02T08:59:00Z",
+        "status_source": "claim: claim.json",
+        "conflict": "the plan lags",
+        "files": [{"path": "src/cart.py", "action": "new"}, {"path": "n\udfff.md"}],
+        "tasks": [{"id": "1", "status": "done"}, {"id": "2"}],
+    },
+    {"type": "feature_update", "feature_id": "login"},
+    {"type": "component_update", "component_id": "shop", "created_at": "2026-03-01T00:00:00Z", "conflict": "no"},
+    {"type": "phase_update", "phase_id": "2", "feature_id": "shop/2", "mode": "auto", "exit_code": 1},
+    {"type": "activity", "kind": "claimed", "item": "shop/2", "text": "n\udfff", "time": "2026-03-02T08:00:00Z"},
+    {"type": "activity", "kind": "a new kind"},
+]
+
+
+def test_frames_tell_who_works_on_what_and_what_a_status_rests_on(tmp_path) -> None:
+    session = BuildSession(None)
+    session.publish(PLAN)
+    state = session.snapshot()
+    for name in frames.TABLES:
+        save(frames.table(state, name), tmp_path)
+    save(frames.checklist(state), tmp_path)
+    features = frames.table(state, "features").set_index("feature_id")
+    claimed = features.loc["shop/2"]
+    assert claimed[["owner", "status_source", "conflict", "feature_type"]].tolist() == [
+        *("host-a", "claim: claim.json", "the plan lags", "phase")
+    ]
+    assert claimed.heartbeat_at == pd.Timestamp("2026-03-02T08:59:00Z")
+    assert claimed.files == [{"path": "src/cart.py", "action": "new"}, {"path": "n\ufffd.md", "action": None}]
+    nothing = features.loc["login"]
+    assert nothing[["owner", "claimed_at", "heartbeat_at", "conflict"]].isna().all()
+    assert nothing.files == []
+    assert frames.table(state, "phases")[["exit_code", "mode"]].to_numpy().tolist() == [[1, "auto"]]
+    boxes = frames.checklist(state).status
+    assert (boxes[0], boxes.isna().tolist()) == ("completed", [False, True])
+    activity = frames.table(state, "activity")
+    assert list(activity.columns) == ["kind", "text", "time", "item", "source"]
+    assert activity.kind.tolist() == ["claimed", "a new kind"]
+    # The same columns, and the same types, where nothing is known.
+    for name in frames.TABLES:
+        assert frames.table(State(), name).dtypes.equals(frames.table(state, name).dtypes)
 
 
 @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])

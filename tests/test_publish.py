@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from buildwidget import publish
 from buildwidget.errors import PublishError
-from buildwidget.model import Status
+from buildwidget.model import State, Status
+from buildwidget.session import BuildSession
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,21 @@ def test_a_line_of_activity_is_bounded_and_its_time_has_a_zone():
     for wrong in ({"time": "9999-12-31T00:00:00"}, {"kind": None}, {"kind": " "}, {"item": 5}, {"more": 1}):
         with pytest.raises(PublishError, match="activity"):
             publish.read({**said, **wrong})
+
+
+def test_text_that_utf_8_cannot_hold_is_replaced_wherever_it_stands():
+    session = BuildSession(None)
+    odd = "n\udfff"
+    session.publish(
+        [
+            {"type": "component_update", "component_id": odd, "files": [odd], "metadata": {odd: [odd]}},
+            {"type": "feature_update", "feature_id": "f", "tasks": [{"id": odd, "name": odd}]},
+            {"type": "terminal_output", "output": odd + "\n"},
+            {"type": "error", "error_message": odd},
+            {"type": "activity", "kind": odd},
+        ]
+    )
+    state = session.snapshot()
+    assert state.components[0].metadata == {state.components[0].component_id: [state.components[0].files[0]]}
+    assert "\udfff" not in repr(state)
+    assert msgspec.json.decode(msgspec.json.encode(state), type=State) == state

@@ -14,7 +14,7 @@ import msgspec
 from ..errors import CheckpointError
 from .files import MAX_BYTES, too_big
 
-__all__ = ["decode_object", "is_dict"]
+__all__ = ["decode_object", "is_dict", "valid_text"]
 
 _LONGEST_INT: Final = 400  # digits; a longer number exceeds the range of a float and is kept as text
 _BOM: Final = b"\xef\xbb\xbf"
@@ -88,14 +88,13 @@ def _repaired(value: object) -> object:
         entries: list[tuple[Any, Any]]
         if is_dict(container):
             for key in [key for key in container if not _is_valid(key)]:
-                container[_valid(key)] = container.pop(key)
+                container[valid_text(key)] = container.pop(key)
             entries = list(container.items())
         else:
             entries = list(enumerate(cast("list[Any]", container)))
         for key, child in entries:
             if type(child) is str:
-                if not _is_valid(child):
-                    container[key] = _valid(child)
+                container[key] = valid_text(child)
             elif type(child) is dict or type(child) is list:
                 todo.append(child)
     return root[0]
@@ -111,5 +110,8 @@ def _is_valid(text: str) -> bool:
     return True
 
 
-def _valid(text: str) -> str:
+def valid_text(text: str) -> str:
+    """Return the text with every lone surrogate, which UTF-8 cannot hold, replaced by U+FFFD."""
+    if _is_valid(text):
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

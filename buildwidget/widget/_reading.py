@@ -61,12 +61,20 @@ class Reading:
 
     @property
     def components(self) -> pd.DataFrame:
-        """The components, a row each."""
+        """The components, a row each; of builds by plans, the plans.
+
+        Among the columns: ``status_source`` (the rule and the file that determined ``status``) and ``conflict`` (what
+        else said otherwise).
+        """
         return self._table("components")
 
     @property
     def features(self) -> pd.DataFrame:
-        """The features, a row each."""
+        """The features, a row each; of builds by plans, their phases.
+
+        Among the columns: ``owner``, ``claimed_at`` and ``heartbeat_at`` of claimed work, ``status_source`` and
+        ``conflict``.
+        """
         return self._table("features")
 
     @property
@@ -83,6 +91,11 @@ class Reading:
     def checkpoints(self) -> pd.DataFrame:
         """The newest checkpoints (at most 200), a row each."""
         return self._table("checkpoints")
+
+    @property
+    def activity(self) -> pd.DataFrame:
+        """What happened: the newest lines (at most 200), oldest first, with ``kind, text, time, item, source``."""
+        return self._table("activity")
 
     @property
     def warnings(self) -> pd.DataFrame:
