@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -49,7 +49,9 @@ from .publish import ItemNews
 from .reading.items import Tally
 from .reading.values import SKEW
 from .state import CHECKPOINT_WINDOW, KINDS, Delta, checkpoint_key
+from .systems.buildrunner.builds import Builds
 from .systems.record import Record, Shape
+from .systems.verdict import Verdict
 
 __all__ = ["Merge", "is_copied"]
 
@@ -62,6 +64,8 @@ _PUBLISHED: Final = "*published"  # the source name of publications
 _MAX_PUBLISHED: Final = 10_000  # items that exist only in publications
 _WRITTEN_ONCE: Final = (Shape.CHECKPOINT, Shape.RUNTIME)  # a rollback rewrites them, so their mtime is not their time
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HINTS: Final = (Shape.BATCHES, Shape.CURRENT_PHASE)  # with plans, they name no phase that the plans do not
+_TOGETHER_WITHIN: Final = timedelta(minutes=30)
 _TOGETHER: Final = ("status", "status_raw", "progress")  # one source decides all three
 
 
@@ -119,10 +123,14 @@ class Merge:
         self._published_at: tuple[datetime, datetime] | None = None  # the first and the last time
         self._published_progress: Progress | None = None  # until any file's content changes
         self._published_runtime: Runtime | None = None
+        self._is_planned = False  # whether there are plans or claimed locks
+        self._builds = Builds()  # the plans and locks of BuildRunner
+        self._now = _EPOCH
+        self._verdict_now: Verdict | None = None  # of the plans and locks, while they decide
 
     # -- input ----------------------------------------------------------------------------------------------------
 
-    def update(self, changes: Iterable[tuple[str, Record | BuildWarning | None]]) -> Delta:
+    def update(self, changes: Iterable[tuple[str, Record | BuildWarning | None]], now: datetime | None = None) -> Delta:
         """Apply new records of some files, and return what may have changed in the build.
 
         Parameters
@@ -130,6 +138,8 @@ class Merge:
         changes
             Pairs of a path and its `Record`; a `BuildWarning` for a file that cannot be read (its last good record
             stays); None for a file that is gone.
+        now
+            The present time, for what only the clock can decide; by default the time of the newest file.
         """
         touched: set[_Key] = set()
         delta = Delta()
@@ -156,11 +166,18 @@ class Merge:
             if said is not None and said.runtime:
                 self._published_runtime = None
             self._reindex(path, old, said)
+            for record in (old, said):
+                if record is not None and self._builds.concerns(record):
+                    self._builds.update(path, said if record is said else None, record.shape)
+            if said is not None and said.written is not None:
+                self._now = max(self._now, said.written)
             self._contribute(path, said, touched)
             self._warnings.replace(path, said, delta)
         if rebuilt:
             self._update_copied(touched)
             self._choose(touched)
+        self._now = self._now if now is None else now
+        self._decide_builds(touched)
         for key in sorted(touched):
             self._resolve(key, delta)
         delta.items.sort(key=_order)
@@ -168,6 +185,34 @@ class Merge:
         delta.runtime = self._runtime()
         self._refill(delta)
         return delta
+
+    def tick(self, now: datetime) -> Delta | None:
+        """Return what the passing of time has changed; None if nothing can have changed."""
+        until = self._verdict_now.valid_until if self._verdict_now is not None else None
+        return None if until is None or now < until else self.update((), now)
+
+    def _decide_builds(self, touched: set[_Key]) -> None:
+        """Replace the items of the builds that may have changed, and decide which of them are present."""
+        self._builds.set_copied(self._copied)
+        was_planned, self._is_planned = self._is_planned, self._builds.active
+        stale = self._builds.settle(self._now)
+        if self._is_planned != was_planned:
+            stale |= self._builds.ids
+            for shape in _HINTS:
+                for path, record in self._records[shape].items():
+                    self._contribute(path, record, touched)
+        for slug in sorted(stale):
+            found = self._builds.items(slug) if self._is_planned else None
+            self._replace_items(f"*build:{slug}", None, [found[0], *found[1]] if found else [], touched)
+            self._replace_phases(f"*locks:{slug}", self._builds.phases(slug), touched)
+        self._replace_phases("*locks", self._builds.unclaimed, touched)
+        verdict = self._builds.verdict(self._now) if self._is_planned else None
+        newest = max((holders[-1][0] for holders in self._holders.values() if holders), default=None)
+        if verdict is not None and newest is not None:
+            # A checkpoint that is newer than every sign of life of a plan: that build is the present one.
+            seen = verdict.evidence_at or _EPOCH
+            verdict = verdict if newest <= seen + _TOGETHER_WITHIN else None
+        self._verdict_now = verdict if verdict is not None and verdict.present else None
 
     def publish(self, news: Iterable[ItemNews | Progress | Runtime], now: datetime) -> Delta:
         """Apply publications, and return what may have changed in the build.
@@ -310,7 +355,8 @@ class Merge:
         items: list[Any] = []
         if record is not None:
             items += record.tasks
-            items += record.phases
+            if record.shape is not Shape.LOCK and not (self._is_planned and record.shape in _HINTS):
+                items += record.phases
             if record.checkpoint is not None:
                 items.append(record.checkpoint)
             if record.shape is not Shape.CHECKPOINT:
@@ -328,14 +374,26 @@ class Merge:
                 f"*checkpoint:{kind}", record, list(getattr(record, attribute)) if record else [], touched
             )
 
-    def _replace_items(self, source: str, record: Record | None, items: list[Any], touched: set[_Key]) -> None:
+    def _replace_phases(self, source: str, found: list[tuple[Phase, datetime]], touched: set[_Key]) -> None:
+        times = {phase.phase_id: at for phase, at in found}
+        self._replace_items(source, None, [phase for phase, _ in found], touched, times)
+
+    def _replace_items(
+        self,
+        source: str,
+        record: Record | None,
+        items: list[Any],
+        touched: set[_Key],
+        times: Mapping[str, datetime] | None = None,
+    ) -> None:
         old_keys = self._by_path.get(source, set())
         new_keys: set[_Key] = set()
         rank = _RANK.get(record.shape, 0) if record else 0
-        time = self._time_of(record) if record else _EPOCH
+        of_record = self._time_of(record) if record else _EPOCH
         for item in items:
             kind, id_field = KINDS[type(item)]
             key = (kind, getattr(item, id_field))
+            time = times[key[1]] if times is not None else of_record
             new_keys.add(key)
             sources = self._contributions.setdefault(key, {})
             before = sources.get(source)
@@ -390,6 +448,7 @@ class Merge:
         features: list[Feature] = by_kind["feature"]
         newest = self._newest()
         total, completed, percent, status, source = self._verdict(components, features, newest)
+        verdict = self._verdict_now
         phase = self._present_phase()
         progress = Progress(
             total=total,
@@ -399,6 +458,18 @@ class Merge:
             current_component=_current(components, "component_id"),
             current_feature=_current(features, "feature_id"),
         )
+        if verdict is not None:
+            progress = Progress(
+                total=verdict.total,
+                completed=verdict.completed,
+                percent=verdict.percent,
+                status=verdict.status,
+                current_component=verdict.component,
+                current_feature=verdict.feature,
+                low=verdict.low,
+                high=verdict.high,
+            )
+            status, source = verdict.status, verdict.why
         if self._published_progress is not None:
             progress, source = _overlay_progress(progress, self._published_progress), "published"
             status = progress.status
@@ -428,9 +499,25 @@ class Merge:
                 **counts,
                 files=len(self._files),
                 warnings=len(self._warnings),
+                by_type=self._by_type(),
             ),
         )
+        if verdict is not None:
+            session.system = verdict.system
+            session.present = list(verdict.present)
+            session.phase = verdict.phase
+            session.evidence_at, session.evidence = verdict.evidence_at, verdict.evidence
+            session.silent_after = verdict.silent_after
+            session.started_at = verdict.started_at
+            session.ended_at = verdict.evidence_at if over else None
         return progress, session
+
+    def _by_type(self) -> dict[str, int]:
+        types: Counter[str] = Counter()
+        if self._is_planned:
+            types.update(item.component_type for item in self._merged["component"].values() if item.component_type)
+            types.update(item.feature_type for item in self._merged["feature"].values() if item.feature_type)
+        return dict(sorted(types.items()))
 
     def _newest(self) -> Record | None:
         return self._record(self._checkpoints[-1][-1]) if self._checkpoints else None

@@ -26,8 +26,9 @@ import anyio.lowlevel
 from ._lazy import lazy_exports
 from .errors import CheckpointError
 from .reading.decode import decode_object
-from .reading.files import BASE, MAYBE_TORN, Torn, is_wanted, open_file, read_file, read_settled
+from .reading.files import BASE, MAYBE_TORN, Torn, open_file, read_file, read_settled
 from .reading.retry import Retry
+from .systems.paths import is_output, is_wanted
 from .watching.host import Host
 from .watching.pending import FileChange
 from .watching.source import ChangeSource
@@ -241,7 +242,7 @@ class FileWatcher:
         fingerprint: object = None
         digest = b""
         try:
-            if not path.endswith(".log"):  # a log is never complete, and may be huge
+            if not is_output(path):  # a log is never complete, and may be huge
                 raw, stat = read_file(self.project_root, path)
                 fingerprint = (stat.st_mtime_ns, stat.st_size, stat.st_ino)  # a changed mode is not reported
                 digest = hashlib.blake2b(raw, digest_size=16).digest()

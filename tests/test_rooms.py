@@ -52,6 +52,7 @@ ONLY_IN = {
     "matplotlib": {"history"},
     "tqdm": {"history"},
     "watchfiles": {"watching"},
+    "markdown_it": {"reading"},
     "anywidget": {"widget"},
     "ipywidgets": {"widget"},
     "traitlets": {"widget"},
@@ -77,6 +78,7 @@ PURE = {
     "state",
     "file_warnings",
     "merge",
+    "systems",
     "publish",
     "terminal",
 }

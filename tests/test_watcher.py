@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from buildwidget.compat import get_checkpoint_summary, parse_checkpoint
 from buildwidget.errors import CheckpointError
-from buildwidget.reading.files import is_wanted, stamp_of
+from buildwidget.reading.files import stamp_of
+from buildwidget.systems.paths import is_wanted
 from buildwidget.watcher import ChangeSource, FileChange, FileWatcher, Retry, Torn, open_file, read_file
 from buildwidget.watching import source as source_module
 from buildwidget.watching.folder import young_for
@@ -140,6 +141,12 @@ def test_only_our_files(project, way):
         (BASE, "a.md", False),
         (f"{BASE}/logs", "a.log", True),
         (f"{BASE}/logs", "a.log.1", False),
+        (f"{BASE}/builds", "BUILD_shop.md", True),
+        (f"{BASE}/builds", "notes.md", False),
+        (f"{BASE}/builds/old", "BUILD_shop.md", False),
+        (f"{BASE}/locks/phase-3", "heartbeat", True),
+        (f"{BASE}/locks", "heartbeat", False),
+        (BASE, "decisions.log", True),
     ],
 )
 def test_is_wanted(folder, name, wanted):

@@ -26,7 +26,6 @@ __all__ = [
     "as_text",
     "describe_kind",
     "is_inside",
-    "is_wanted",
     "open_file",
     "read_file",
     "read_settled",
@@ -51,7 +50,6 @@ MAX_DEPTH = 8
 #: Why what lies deeper is left out, as a warning with the code ``folder_too_deep`` says it.
 TOO_DEEP: Final = f"lies more than {MAX_DEPTH} folders below {BASE}; what is in it is left out"
 
-_CONTEXT = f"{BASE}/context"
 _PROC_FD = "/proc/self/fd"
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -65,19 +63,6 @@ def as_text(path: str) -> str:
     if path.isascii():
         return path
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def is_wanted(folder: str, name: str) -> bool:
-    """Tell by its name alone whether a file in ``folder`` (relative to the project) is to be read.
-
-    Those are ``*.json`` and ``*.log`` in any folder, and ``*.md`` under ``context``. The temporary files of editors
-    and of atomic writers (``*.tmp``, ``*~``, ``*.swp``, ``.#*``) are left out.
-    """
-    if name.startswith(".#"):
-        return False
-    if name.endswith((".json", ".log")):
-        return True
-    return name.endswith(".md") and (folder == _CONTEXT or folder.startswith(_CONTEXT + "/"))
 
 
 def stamp_of(found: os.stat_result) -> tuple[int, int, int, int]:

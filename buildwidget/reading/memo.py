@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from .markdown import Sections
+
 __all__ = ["Memo"]
 
 _mark: Final = msgspec.msgpack.Encoder().encode
@@ -25,6 +27,7 @@ class Memo:
 
     def __init__(self, limit: int = 20_000) -> None:
         self._limit = limit
+        self.sections = Sections()
         self._items: dict[tuple[object, ...], tuple[bytes, Any]] = {}
 
     @staticmethod

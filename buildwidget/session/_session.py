@@ -32,11 +32,12 @@ from ..errors import CheckpointError
 from ..log import EventLog, Logged
 from ..merge import Merge
 from ..model import Activity, BuildStatus, BuildWarning, Progress, Runtime, State
-from ..reading.files import MAX_BYTES, MAYBE_TORN, UNSTABLE, Torn, as_text, is_wanted, open_file, read_file, stamp_of
+from ..reading.files import MAX_BYTES, MAYBE_TORN, UNSTABLE, Torn, as_text, open_file, read_file, stamp_of
 from ..reading.memo import Memo
 from ..reading.retry import Retry
 from ..reading.values import utc_of
 from ..state import BuildState, Delta, is_context
+from ..systems.paths import is_output, is_wanted
 from ..systems.record import Record
 from ..terminal import Chunk, Terminal
 from ..watching.pending import FileChange
@@ -475,7 +476,7 @@ class BuildSession:
         if not live:  # the newest output last
             changes = sorted(changes, key=lambda change: _log_time(self.root, change.path))
         for change in changes:
-            if change.path.endswith(".log") and self._follow(change, files, live):
+            if is_output(change.path) and self._follow(change, files, live):
                 continue
             if change.change_type != "deleted" and self._hold_back(change):
                 continue
@@ -563,7 +564,7 @@ class BuildSession:
 
     def _hold_back(self, change: FileChange) -> bool:
         """Put back the change of a log that was reported less than a second ago; return whether it was."""
-        if not change.path.endswith(".log"):
+        if not is_output(change.path):
             return False
         now = time.monotonic()
         wait = self._log_seen.get(change.path, -LOG_INTERVAL) + LOG_INTERVAL - now
@@ -670,7 +671,7 @@ def _source_of(path: str) -> str:
 
 def _log_time(root: Path | None, path: str) -> float:
     """Return the mtime of a log file, in seconds; 0 for all other files, so that they sort first."""
-    return (_mtime((root or Path()) / path) or 0.0) if path.endswith(".log") else 0.0
+    return (_mtime((root or Path()) / path) or 0.0) if is_output(path) else 0.0
 
 
 def _mtime(path: Path) -> float | None:

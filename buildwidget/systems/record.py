@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -36,6 +37,13 @@ class Shape(StrEnum):
     FEATURES = "features"  # H
     BATCHES = "orchestration"  # H
     CURRENT_PHASE = "current_phase"  # H
+    PLAN = "plan"
+    CLAIM = "lock_claim"
+    HEARTBEAT = "lock_heartbeat"
+    EXIT = "lock_exit_status"
+    SIDECAR = "lock_sidecar"
+    JOURNAL = "decisions_log"
+    SAVED = "saved_session"
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -72,3 +80,4 @@ class Record(msgspec.Struct, kw_only=True):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     warnings: list[ItemWarning] = []
+    detail: Any = None

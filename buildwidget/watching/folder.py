@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from ..reading.files import describe_kind, is_inside, is_wanted, stamp_of
+from ..reading.files import describe_kind, is_inside, stamp_of
+from ..systems.paths import is_left_out, is_wanted
 
 __all__ = [
     "LEAVES",
@@ -197,7 +198,7 @@ def young_for(fingerprint: Fingerprint) -> float:
 
 def is_foreign(name: str) -> bool:
     """Whether a folder of this name is never entered."""
-    return name in _FOREIGN
+    return name in _FOREIGN or is_left_out(name)
 
 
 def is_gone(error: OSError) -> bool:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from ..reading.files import BASE, is_wanted
+from ..reading.files import BASE
+from ..systems.paths import is_wanted
 from .folder import split
 from .notify import Notices, Notifier, Sleeper, WatchfilesNotifier, on_network
 from .pending import FileChange, Pending

@@ -21,8 +21,9 @@ from typing import Final
 import msgspec
 
 from ..errors import CheckpointError
-from ..reading.files import is_wanted, open_file
+from ..reading.files import open_file
 from ..reading.text import UNIT, decode_part, encoding_of
+from ..systems.paths import is_wanted
 
 __all__ = ["Piece", "Tails"]
 

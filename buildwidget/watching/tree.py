@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, is_inside, is_wanted, stamp_of
+from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, is_inside, stamp_of
+from ..systems.paths import is_wanted
 from .folder import (
     LEAVES,
     Difference,

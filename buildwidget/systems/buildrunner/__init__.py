@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import CheckpointError
 from ...reading.decode import decode_object
+from ...reading.markdown import Sections
 from ...reading.memo import Memo
 from ...reading.values import Reader
 from ..record import Record, Shape
-from . import checkpoint, lock, orchestration, project, runtime, workflow
+from . import checkpoint, claims, journal, lock, orchestration, plan, project, runtime, workflow
 from .kinds import shape_of, shape_of_keys
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
     Shape.FEATURES: project.read_features,
     Shape.BATCHES: project.read_batches,
     Shape.CURRENT_PHASE: project.read_current_phase,
+    Shape.CLAIM: claims.read_claim,
+    Shape.EXIT: claims.read_exit,
+    Shape.SIDECAR: claims.read_sidecar,
+    Shape.SAVED: journal.read_saved,
 }
+_TEXTS: Final = frozenset({Shape.PLAN, Shape.HEARTBEAT, Shape.JOURNAL})
 
 
 def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> Record:
@@ -56,7 +62,18 @@ def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> R
         If the bytes are not one JSON object, or neither the path nor the keys tell its shape. Nothing else is raised,
         whatever the bytes.
     """
-    return read(path, decode_object(path, raw), mtime, memo)
+    shape = shape_of(path)
+    if shape not in _TEXTS:
+        return read(path, decode_object(path, raw), mtime, memo)
+    reader = Reader(path, mtime, memo)
+    match shape:
+        case Shape.HEARTBEAT:
+            record = claims.read_heartbeat(path, raw, reader)
+        case Shape.JOURNAL:
+            record = journal.read_journal(path, raw, reader)
+        case _:
+            record = plan.read(path, raw, reader, memo.sections if memo else Sections())
+    return _finished(record, reader)
 
 
 def read(path: str, data: dict[str, Any], mtime: datetime, memo: Memo | None = None) -> Record:
@@ -69,6 +86,10 @@ def read(path: str, data: dict[str, Any], mtime: datetime, memo: Memo | None = N
     reader = Reader(path, mtime, memo)
     reader.settle_zone(data)
     record = _READERS[shape](data, reader)
+    return _finished(record, reader)
+
+
+def _finished(record: Record, reader: Reader) -> Record:
     record.warnings = reader.warnings
     record.written = reader.mtime
     return record

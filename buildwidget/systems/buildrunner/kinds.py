@@ -7,23 +7,45 @@ from typing import Any, Final
 from ..record import Shape
 from .runtime import SCHEMA
 
-__all__ = ["shape_of", "shape_of_keys"]
+__all__ = ["LEFT_OUT", "shape_of", "shape_of_keys"]
+
+#: Folders that are never entered, and why.
+LEFT_OUT: Final = {
+    "adversarial-reviews": "reviews of drafts of plans, by the hundred: blocked there says nothing of a phase",
+    "cluster-reviews": "reviews of drafts and of tests",
+    "build-reports": "results of a commit hook",
+    "research-runs": "runs of another program",
+    "research-budgets": "the budgets of another program",
+}
 
 _ROOT: Final = ".buildrunner"
 _PROJECT: Final = {
     "features.json": Shape.FEATURES,
     "orchestration.json": Shape.BATCHES,
     "current-phase.json": Shape.CURRENT_PHASE,
+    "autopilot-resume.json": Shape.SAVED,
+}
+_LOCK: Final = {
+    "claim.json": Shape.CLAIM,
+    "heartbeat": Shape.HEARTBEAT,
+    "exit-status.json": Shape.EXIT,
+    "sidecar.json": Shape.SIDECAR,
 }
 
 
 def shape_of(path: str) -> Shape | None:
     """The shape that a path (relative to the project, with ``/``) implies; None if the file is not read."""
     parts = path.split("/")
-    if _ROOT not in parts[:-1] or not parts[-1].endswith(".json") or parts[-1].startswith("."):
+    if _ROOT not in parts[:-1] or parts[-1].startswith("."):
         return None
     below, name = parts[parts.index(_ROOT) + 1 :], parts[-1]
     folder = below[-2] if len(below) > 1 else ""
+    if below[0] == "locks" and len(below) == 3 and name in _LOCK:
+        return _LOCK[name]
+    if not name.endswith(".json"):
+        if below[0] == "builds" and len(below) == 2 and name.startswith("BUILD_") and name.endswith(".md"):
+            return Shape.PLAN
+        return Shape.JOURNAL if below == ["decisions.log"] else None
     if name == "orchestration_state.json":  # found at any depth
         return Shape.ORCHESTRATION
     if not folder:

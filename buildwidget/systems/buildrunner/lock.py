@@ -5,14 +5,29 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
+
 from ...model import Phase, PhaseStep, Status, TsSource
 from ...progress import build_status, rounded, task_percentage
 from ...reading import items
 from ...reading.items import Tally
 from ...reading.values import MAX_TEXT, Reader, is_dict
+from ...words import plain_word
 from ..record import Record, Shape
+from .claims import folder_of
 
-__all__ = ["read"]
+__all__ = ["LockProgress", "phase_id", "read"]
+
+_LAST_STEP = 7  # finalize: the runner's own word "done" means the phase only from here on
+
+
+class LockProgress(msgspec.Struct, kw_only=True, frozen=True):
+    """What a lock's progress says of its phase. ``finished``: that the phase is over, not only one of its steps."""
+
+    folder: str
+    phase: str | None = None
+    name: str | None = None
+    finished: bool = False
 
 
 def read(data: dict[str, Any], reader: Reader) -> Record:
@@ -20,7 +35,7 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
     data = dict(data)
     pop = data.pop
     stated = reader.ident(data.get("phase"))
-    id_ = _phase_id(stated, reader.path)
+    id_ = phase_id(stated, reader.path)
     if id_ == stated:
         del data["phase"]  # else it stays, in the metadata
     reader.at("phase", id_)
@@ -76,11 +91,23 @@ def read(data: dict[str, Any], reader: Reader) -> Record:
         phases=[phase],
         started_at=started,
         ended_at=phase.updated_at if over else None,
+        detail=LockProgress(
+            folder=folder_of(reader.path),
+            phase=stated,
+            name=name or None,
+            finished=_is_finished(status, raw, phase.step),
+        ),
     )
 
 
-def _phase_id(stated: str | None, path: str) -> str:
-    """The id of the phase: its number, unless the folder says that it belongs to another plan.
+def _is_finished(status: Status, raw: str | None, step: float | None) -> bool:
+    if status is not Status.COMPLETED:
+        return False
+    return plain_word(raw or "") != "done" or (step is not None and step >= _LAST_STEP)
+
+
+def phase_id(stated: str | None, path: str) -> str:
+    """Return the id of the phase: its number, unless the folder says that it belongs to another plan.
 
     ``locks/phase-2`` and ``locks/dashboard-intel-phase-2`` both state phase 2 and are different phases at the same
     time. So the number is the id in a folder named after nothing else, and the folder's name is in any other.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ...model import Phase, Status, TsSource
 from ...progress import (
     build_status,
@@ -14,13 +16,28 @@ from ...progress import (
 )
 from ...reading import items
 from ...reading.items import Tally
-from ...reading.values import Reader, is_list
+from ...reading.values import MAX_ITEMS, MAX_NAME, Reader, as_list, is_dict, is_list
+from ...words import map_status
 from ..record import Record, Shape
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["read_batches", "read_current_phase", "read_features"]
+__all__ = ["Batches", "CurrentPhase", "read_batches", "read_current_phase", "read_features"]
+
+
+class CurrentPhase(msgspec.Struct, kw_only=True, frozen=True):
+    """What ``current-phase.json`` names. The last writer wins, and it may be left behind: a hint, never a verdict."""
+
+    build: str | None = None
+    phases: list[str] = []
+
+
+class Batches(msgspec.Struct, kw_only=True, frozen=True):
+    """The phases of ``orchestration.json`` in their order, and those of blocked batches. It names no build."""
+
+    phases: list[str] = []
+    blocked: list[str] = []
 
 
 def _time(data: dict[str, Any], reader: Reader) -> tuple[datetime, TsSource]:
@@ -111,13 +128,34 @@ def read_batches(data: dict[str, Any], reader: Reader) -> Record:
         tally=tally if total or phases else None,
         phases=phases,
         started_at=reader.time(data.get("started", data.get("started_at")), "started"),
+        detail=_batches(data),
     )
+
+
+def _batches(data: dict[str, Any]) -> Batches:
+    phases: list[str] = []
+    blocked: list[str] = []
+    for batch in as_list(data.get("batches"))[:MAX_ITEMS]:
+        if is_dict(batch):
+            ids = [ident for value in as_list(batch.get("phases"))[:MAX_ITEMS] if (ident := _ident(value))]
+            phases += ids
+            if map_status(batch.get("status")) is Status.BLOCKED:
+                blocked += ids
+    return Batches(phases=list(dict.fromkeys(phases)), blocked=list(dict.fromkeys(blocked)))
+
+
+def _ident(value: object) -> str | None:
+    if isinstance(value, str):
+        return value[:MAX_NAME] or None
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def read_current_phase(data: dict[str, Any], reader: Reader) -> Record:
     """The record of the file that names the present phase. It does not say how far the phase is."""
     time, source = _time(data, reader)
     data = dict(data)
+    build = reader.text(data.get("build"), "build") or None
+    listed = [ident for value in as_list(data.get("phases"))[:MAX_ITEMS] if (ident := reader.ident(value))]
     id_ = reader.ident(data.pop("phase", None))
     name = reader.text(data.pop("name", None), "name") or ""
     started = reader.time(items.take(data, "started_at", "startedAt", "started"), "started")
@@ -128,7 +166,7 @@ def read_current_phase(data: dict[str, Any], reader: Reader) -> Record:
         phases.append(
             Phase(phase_id=id_, name=name, status=word, status_raw=raw, started_at=started, metadata=metadata)
         )
-    else:
+    elif not listed:
         reader.warn("no_id", "the file names no phase")
     status, rule = build_status((), own=word)
     return Record(
@@ -143,4 +181,5 @@ def read_current_phase(data: dict[str, Any], reader: Reader) -> Record:
         phases=phases,
         present_phase=id_,
         started_at=started,
+        detail=CurrentPhase(build=build, phases=[id_] if id_ else listed),
     )
