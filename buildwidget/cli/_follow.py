@@ -14,6 +14,7 @@ from ._output import COMPLETED, FAILED, NO_BUILD, STALLED, TIMEOUT, USAGE, echo_
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from datetime import datetime
 
     from ..feeds import Feed
     from ..model import State
@@ -81,6 +82,15 @@ def status(
     exit_status: Annotated[
         bool, typer.Option("--exit-status", help="Exit code by status; 0 also while a build is running normally.")
     ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Look from this time: 2026-04-06T18:05:00Z. A folder only.", show_default=False
+        ),
+    ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say what the status of each item rests on, and what disagrees.")
+    ] = False,
     token: Token = None,
 ) -> None:
     """Print the current state of a build.
@@ -88,6 +98,8 @@ def status(
     \b
     Examples:
       buildwidget status ~/shop
+      buildwidget status ~/shop --why
+      buildwidget status ~/shop --json --at 2026-04-06T18:05:00Z | jq .verdict
       buildwidget status http://127.0.0.1:8000 --json | jq .state.progress.percent
       buildwidget status --exit-status || echo "failed or stalled"
 
@@ -95,38 +107,73 @@ def status(
     Exit codes: 0, 2 usage, 3 no build, 5 the server refuses or cannot be reached;
     with --exit-status also 1 failed, 4 stalled.
     """
-    from ..feeds import has_build, stalled
+    from datetime import UTC, datetime
 
-    with _feed(place, token) as feed:
-        state = feed.state
-        if as_json:
-            import msgspec
+    from ..feeds import has_build
 
-            body = {"epoch": feed.epoch, "seq": feed.seq, "stalled": stalled(state) is not None, "state": state}
-            echo_json(msgspec.json.encode(body))
-        else:
-            from datetime import UTC, datetime
+    if at is None:
+        now = datetime.now(UTC)
+        with _feed(place, token) as feed:
+            state, epoch, seq = feed.state, feed.epoch, feed.seq
+    else:
+        from ..session.cold import read_state
 
-            from ..terminal_view import render
+        now, epoch, seq = _moment(at), None, None
+        state = read_state(project_folder(Path(place)), now)
+    if as_json:
+        _print_json(state, now, epoch, seq)
+    elif why:
+        from ._why import explain
 
-            silence = stalled(state)
-            console = make_console()
-            console.print(
-                render(
-                    state,
-                    width=console.width,
-                    height=max(console.height, 24),
-                    now=datetime.now(UTC),
-                    stalled=silence is not None,
-                    silence=silence or 0.0,
-                )
+        explain(state, now)
+    else:
+        from ..feeds import stalled
+        from ..terminal_view import render
+
+        silence = stalled(state, now)
+        console = make_console()
+        console.print(
+            render(
+                state,
+                width=console.width,
+                height=max(console.height, 24),
+                now=now,
+                stalled=silence is not None,
+                silence=silence or 0.0,
             )
-        code = _exit_code_of(state)
+        )
+    code = _exit_code_of(state)
     if not has_build(state):
         if not as_json:
             note(f"there is no build in {place} yet")
         raise typer.Exit(NO_BUILD)
     raise typer.Exit(code or COMPLETED if exit_status else COMPLETED)
+
+
+def _print_json(state: State, now: datetime, epoch: str | None, seq: int | None) -> None:
+    import msgspec
+
+    from ..feeds import stalled
+    from ..summary import summarise
+
+    body = {
+        "epoch": epoch,
+        "seq": seq,
+        "stalled": stalled(state, now) is not None,
+        "verdict": summarise(state, now),
+        "state": state,
+    }
+    echo_json(msgspec.json.encode(body))
+
+
+def _moment(text: str) -> datetime:
+    """The time of ``--at``; without a zone it is local."""
+    from ..reading.values import parse_time
+
+    found = parse_time(text)
+    if found is None:
+        fail(f"{text!r} is not a time; write it as 2026-04-06T18:05:00Z", USAGE)
+    return found[0]
 
 
 def wait(

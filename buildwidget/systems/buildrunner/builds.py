@@ -375,7 +375,8 @@ class Builds:
         build, phase = best
         current = (build.evidence.slug, phase.id, phase.title or phase.id) if running else None
         if phase.lock is not None and phase.at == phase.lock.at:
-            what = "heartbeat" if phase.lock.evidence.endswith("/heartbeat") else "lock"
+            beat = phase.lock.heartbeat
+            what = "heartbeat" if beat is not None and phase.lock.at - beat <= _REWRITE else "lock"
             host = f" · {phase.lock.host}" if phase.lock.host else ""
             return phase.at, f"{what} of phase {phase.id}{host}", current
         return phase.at, f"plan {build.evidence.slug} written", current
