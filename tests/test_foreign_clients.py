@@ -46,6 +46,10 @@ def session(project):
         made.publish({"type": "component_update", "component_id": "by hand"})
         made.publish({"type": "feature_update", "feature_id": "search", "metadata": {"by": "hand"}})
         made.publish({"type": "checkpoint_update", "checkpoint_id": "cp-2", "phase": "build_1"})
+        # What these clients do not know: fields and a message of a later edition.
+        made.publish({"type": "component_update", "component_id": "by hand", "conflict": "a lock was left behind"})
+        made.publish({"type": "feature_update", "feature_id": "search", "owner": "host-a", "files": [{"path": "a.py"}]})
+        made.publish({"type": "activity", "kind": "claimed", "item": "search", "text": "host-a claims it"})
         made.write_terminal("an old warning\n", "stderr")
         yield made
     finally:
