@@ -22,6 +22,7 @@ ALL = {
         "a changed item: compared, numbered, logged, folded in; beside one who has only the messages",
         ["--quick"],
     ),
+    "pump": ("a heartbeat, a lock's progress, a workflow: with 10,000 files and items, beside ten", ["--quick"]),
     "fanout": ("server CPU per message delivered to 1,000 clients, beside C and a first design", ["--quick"]),
     "server": (
         "file replaced → client; a client that does not read; memory of idle clients",
