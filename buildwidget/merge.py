@@ -29,6 +29,7 @@ from typing import Any, Final
 import msgspec
 
 from . import progress as pg
+from .activity import of_change, of_journal
 from .errors import PublishError
 from .file_warnings import FileWarnings
 from .model import (
@@ -50,6 +51,7 @@ from .reading.items import Tally
 from .reading.values import SKEW
 from .state import CHECKPOINT_WINDOW, KINDS, Delta, checkpoint_key
 from .systems.buildrunner.builds import Builds
+from .systems.buildrunner.journal import Entry
 from .systems.record import Record, Shape
 from .systems.verdict import Verdict
 
@@ -126,11 +128,18 @@ class Merge:
         self._is_planned = False  # whether there are plans or claimed locks
         self._builds = Builds()  # the plans and locks of BuildRunner
         self._now = _EPOCH
+        self._told_entries: list[Entry] = []  # of the journal
         self._verdict_now: Verdict | None = None  # of the plans and locks, while they decide
 
     # -- input ----------------------------------------------------------------------------------------------------
 
-    def update(self, changes: Iterable[tuple[str, Record | BuildWarning | None]], now: datetime | None = None) -> Delta:
+    def update(
+        self,
+        changes: Iterable[tuple[str, Record | BuildWarning | None]],
+        now: datetime | None = None,
+        *,
+        live: bool = False,
+    ) -> Delta:
         """Apply new records of some files, and return what may have changed in the build.
 
         Parameters
@@ -140,6 +149,8 @@ class Merge:
             stays); None for a file that is gone.
         now
             The present time, for what only the clock can decide; by default the time of the newest file.
+        live
+            Whether the changes happened just now, and are not what was there at the start: then they are activity.
         """
         touched: set[_Key] = set()
         delta = Delta()
@@ -178,18 +189,44 @@ class Merge:
             self._choose(touched)
         self._now = self._now if now is None else now
         self._decide_builds(touched)
+        features = self._merged["feature"]
+        before = {key: features.get(key[1]) for key in touched if key[0] == "feature"} if live else {}
+        # Phases of a plan that is new itself are no news.
+        known = {was.component_id for was in before.values() if was is not None}
         for key in sorted(touched):
             self._resolve(key, delta)
+        self._tell_activity(delta, [(was, features.get(key[1])) for key, was in sorted(before.items())], known)
         delta.items.sort(key=_order)
         delta.progress, delta.session = self._overall()
         delta.runtime = self._runtime()
         self._refill(delta)
         return delta
 
+    @property
+    def valid_until(self) -> datetime | None:
+        """When the passing of time alone may change the build; None: never."""
+        return self._verdict_now.valid_until if self._verdict_now is not None else None
+
     def tick(self, now: datetime) -> Delta | None:
         """Return what the passing of time has changed; None if nothing can have changed."""
-        until = self._verdict_now.valid_until if self._verdict_now is not None else None
+        until = self.valid_until
         return None if until is None or now < until else self.update((), now)
+
+    def _tell_activity(
+        self, delta: Delta, changes: list[tuple[Feature | None, Feature | None]], known: set[str | None]
+    ) -> None:
+        """Add lines about what changed of the phases of known plans, and the new lines of the journal."""
+        journal = self._builds.journal
+        entries: list[Entry] = journal.detail.entries if journal is not None else []
+        if entries is not self._told_entries:
+            delta.activity += of_journal(self._told_entries, entries, journal.path if journal is not None else "")
+            self._told_entries = entries
+        for was, now in changes:
+            item = now or was
+            if item is not None and item.feature_type is not None and item.component_id in known:
+                line = of_change(was, now, self._now)
+                if line is not None:
+                    delta.activity.append(line)
 
     def _decide_builds(self, touched: set[_Key]) -> None:
         """Replace the items of the builds that may have changed, and decide which of them are present."""

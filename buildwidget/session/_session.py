@@ -429,6 +429,7 @@ class BuildSession:
         due = self._terminal.due()
         if due is not None and due <= _now():
             self.flush_terminal()
+        self._tell_time()
         waits = self._source.due_in() == 0.0  # an earlier pump could not take the lock
         if waits:
             if self._loop is None or not self._responsive:
@@ -442,6 +443,7 @@ class BuildSession:
                 logger.exception("a tick callback failed")
         if waits or self._tickers:
             return 0.0
+        self._arm_clock()
         due = self._terminal.due()
         return None if due is None else due - _now()
 
@@ -494,9 +496,30 @@ class BuildSession:
             newest = mtime if newest is None or mtime > newest else newest
         if not said and not files:
             return
-        delta = self._merge.update(said) if said else Delta()
+        delta = self._merge.update(said, datetime.now(UTC), live=live) if said else Delta()
         delta.messages += files
         self._emit(delta, newest, live=live)
+        self._arm_clock()
+
+    def _arm_clock(self) -> None:
+        """Schedule a tick for when the passing of time alone may change what is said of the build."""
+        until = self._merge.valid_until
+        if until is not None:
+            self._source.tick_in(max(0.05, (until - datetime.now(UTC)).total_seconds()))
+
+    def _tell_time(self) -> None:
+        """Say what the passing of time has changed."""
+        until = self._merge.valid_until
+        now = datetime.now(UTC)
+        if until is None or now < until or not self.lock.acquire(timeout=0.05):
+            return
+        try:
+            with _uninterrupted():
+                delta = self._merge.tick(now)
+                if delta is not None:
+                    self._emit(delta, live=True)
+        finally:
+            self.lock.release()
 
     def _emit(self, delta: Delta, newest: float | None = None, *, live: bool = False) -> None:
         """Number, log and apply what differs from the state, and notify everyone. The caller holds the lock."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ...model import BuildStatus, Component, Feature, Phase, Status
-from ...progress import rounded
+from ...progress import CLAIMS_SILENT_AFTER, rounded
 from ..record import Record, Shape
 from ..verdict import Verdict
 from .claims import folder_of
@@ -38,7 +38,6 @@ _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
 _REWRITE: Final = timedelta(minutes=1)  # plans written within it were written together
 _OVERLAP: Final = 0.6  # of the words of a lock's name that the title of its phase must hold
-SILENT_AFTER: Final = 1_800.0  # seconds
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SHAPES: Final = frozenset({Shape.PLAN, Shape.JOURNAL, Shape.SAVED, Shape.CURRENT_PHASE, Shape.BATCHES, *LOCK_SHAPES})
@@ -204,6 +203,11 @@ class Builds:
         """The plan and its phases as items; None if there is no such build."""
         return self._items.get(slug)
 
+    @property
+    def journal(self) -> Record | None:
+        """The record of the journal."""
+        return self._single.get(Shape.JOURNAL)
+
     def phases(self, slug: str) -> list[tuple[Phase, datetime]]:
         """The locks of a build, as phases in execution, and the last sign of life of each."""
         build = self._builds.get(slug)
@@ -354,7 +358,7 @@ class Builds:
             status=_status(builds, known=known),
             evidence_at=at,
             evidence=evidence,
-            silent_after=SILENT_AFTER,
+            silent_after=CLAIMS_SILENT_AFTER,
             component=current[0] if current else present[0] if present else None,
             feature=feature_id(*current[:2]) if current else None,
             phase=current[2] if current else None,
