@@ -400,11 +400,13 @@ def life_of(state: State, now: datetime) -> Life:
     """Return the `life` of a build. Without a sign of life in the session, its newest message is the sign.
 
     Where work is claimed, a component is in progress between two claims too; so the features of the present components
-    count alone, or the phases if no component is present.
+    count alone, or the phases if no component is present. There, an item of unknown status is work that is left: a
+    phase that was released with an unknown result does not end its build.
     """
     session = state.session
     claims = session.system is not None and session.silent_after == CLAIMS_SILENT_AFTER
     present = set(session.present)
+    left = _OPEN | {Status.UNKNOWN} if claims else _OPEN
     items: list[Any]
     if not claims:
         items = [*state.components, *state.features, *state.tasks, *state.phases]
@@ -415,7 +417,7 @@ def life_of(state: State, now: datetime) -> Life:
     return life(
         session.status,
         sum(item.status is Status.IN_PROGRESS for item in items),
-        work_left=any(item.status in _OPEN for item in items),
+        work_left=any(item.status in left for item in items),
         evidence_at=session.evidence_at or state.updated_at,
         silent_after=session.silent_after,
         now=now,

@@ -54,7 +54,7 @@ export function lifeOf(store: Store, now: number): Life {
     {
       status: session.status,
       running: count("in_progress"),
-      workLeft: OPEN.some((status) => count(status) > 0),
+      workLeft: OPEN.some((status) => count(status) > 0) || (claims && count("unknown") > 0),
       evidenceAt: parseMs(session.evidence_at) ?? parseMs(store.updatedAt),
       silentAfter: silentAfter === null ? null : silentAfter * SECOND,
       claims,

@@ -294,15 +294,28 @@ class Builds:
         hint: CurrentPhase | None = current.detail if current is not None else None
         if not found and hint is not None and hint.build and current is not None and now - _written(current) < _DAY:
             found = [same_build(slug_of(hint.build), self._plans) or slug_of(hint.build)]
+        if not found:  # that of the newest other lock; rather one whose plan has such a phase open, or that has no plan
+            able = [slug for slug in newest if slug not in self._plans or self._is_open(slug, key)]
+            found = sorted(able or newest, key=lambda slug: (newest[slug], slug), reverse=True)[:1]
         if not found:
-            found = sorted(newest, key=lambda slug: (newest[slug], slug), reverse=True)[:1]
-        if not found:
-            still = [slug for slug in having if self._is_open(slug, key)]
-            found = sorted(still, key=lambda slug: (_written(self._plans[slug]), slug), reverse=True)[:1]
+            found = self._last_written([slug for slug in having if self._is_open(slug, key)])
         for slug in found:
             if any(owner.get(other.folder) == slug and other.phase.lower() == key for other in self._locks.values()):
                 return slug  # its twin
         return found[0] if found else None
+
+    def _last_written(self, slugs: list[str]) -> list[str]:
+        """The plan written last, or none; of plans written together, a begun one, and the one with the newest date."""
+        if not slugs:
+            return []
+        last = max(_written(self._plans[slug]) for slug in slugs)
+
+        def key(slug: str) -> tuple[bool, str, datetime, str]:
+            plan: Plan = self._plans[slug].detail
+            begun = any(phase.status in (*SETTLED, Status.IN_PROGRESS) for phase in plan.phases)
+            return begun, plan.newest_date, _written(self._plans[slug]), slug
+
+        return [max((slug for slug in slugs if _written(self._plans[slug]) >= last - _REWRITE), key=key)]
 
     def _is_titled(self, slug: str, key: str, words: set[str]) -> bool:
         phase = self._phase(slug, key)

@@ -119,6 +119,8 @@ _EDGES: Final = " \t:—–-·|"
 _DONE: Final = re.compile(r"✅|\bCOMPLETED?\b")
 _DENIED: Final = re.compile(r"[❌✗✘✖]")
 _DATE: Final = re.compile(r"\b20\d\d-\d\d-\d\d\b")
+_HEAD_LEVEL: Final = 2  # of the deepest heading under which lines are about the plan as a whole
+_LOG: Final = re.compile(r"\blog\b|\b20\d\d-\d\d", re.IGNORECASE)  # the heading of a diary: its lines are about one day
 _BRACKETS: Final = re.compile(r"\([^()]*\)")
 
 # Words of phases and of plans that are no words of the common table, or whose first words decide.
@@ -138,7 +140,11 @@ _NO_FIELDS: Final = _BLOCKERS | {"after", "goal", "files", "deliverables", "stat
 
 def clean(text: str) -> str:
     """Return a text without Markdown marks, signs and what surrounds it, on one line."""
-    return " ".join(_SIGNS.sub(" ", _MARKS.sub("", text)).split()).strip(_EDGES)
+    return _tidy(_MARKS.sub("", text))
+
+
+def _tidy(text: str) -> str:
+    return " ".join(_SIGNS.sub(" ", text).split()).strip(_EDGES)
 
 
 def status_of(raw: str) -> Status:
@@ -195,6 +201,7 @@ class _Builder:
         self._reader = reader
         self._phase: PlanPhase | None = None
         self._level = 0
+        self._is_head = True  # whether lines are about the plan as a whole
         self._list = ""  # the field whose list the next items belong to
         self._heading = ""  # of the present phase, as written
         self._found: list[tuple[PlanPhase, str]] = []
@@ -234,7 +241,7 @@ class _Builder:
                 self._phase = None
                 return
             added = _ADDED.search(rest)
-            title = clean(_ADDED.sub(" ", rest))
+            title = _tidy(_ADDED.sub(" ", rest))
             self._phase = PlanPhase(id=id_, title=title[:MAX_NAME], files=[], deliverables=[], fields={})
             if added:
                 self._phase.added = added[1] or ""
@@ -242,6 +249,7 @@ class _Builder:
             self._found.append((self._phase, text))
             return
         self._on_stated(text)
+        self._is_head = block.level <= _HEAD_LEVEL and not _LOG.search(text)
         if not self._plan.title and block.level == 1:
             self._plan.title = (_TITLE.sub("", clean(text), count=1).strip(_EDGES) or clean(text))[:MAX_NAME]
         if self._phase is not None and block.level <= self._level:
@@ -285,7 +293,7 @@ class _Builder:
         self._list = key
         phase = self._phase
         if phase is None:
-            if not self._found:
+            if not self._found and self._is_head:
                 if key == "status" and self._plan.header is None:
                     self._plan.header = value.strip()[:MAX_NAME]
                 elif len(self._plan.fields) < 100:
@@ -360,7 +368,7 @@ class _Builder:
             boxes = phase.deliverables
             ticked = bool(boxes) and all(box.ticked for box in boxes)
             silent = phase.status is Status.UNKNOWN and phase.status_raw is None
-            waiting = phase.status is Status.NOT_STARTED and (counted or ticked)
+            waiting = phase.status in (Status.NOT_STARTED, Status.UNKNOWN) and (counted or ticked)
             if done and (silent or waiting):
                 phase.status, phase.rule = Status.COMPLETED, "header"
             elif blocked == _key(phase.id) and phase.status in (Status.NOT_STARTED, Status.UNKNOWN):
