@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from . import prose
 from .clock import Clock, in_words
 from .files import ROOT, ProjectFiles, as_json, camel, local, zulu
+from .log import BuildLog
 from .product import PHASES, PROJECT
 from .world import ComponentState, FeatureState, World, Write
 
 __all__ = ["Renderer"]
-
-LOG: Final = f"{ROOT}/logs/build.log"
-PRINTED: Final = re.compile(r"\x1b\[[0-9;]*m")
-PAD: Final = 96  # columns; a line is padded to this width to overwrite an unfinished progress line
 
 
 class Renderer(ProjectFiles):
@@ -26,7 +22,7 @@ class Renderer(ProjectFiles):
 
     def __init__(self, world: Callable[[], World], clock: Clock, rng: random.Random) -> None:
         super().__init__(world, clock, rng)
-        self._partial = False
+        self._log = BuildLog(clock)
         self._newest = datetime.min.replace(tzinfo=UTC)
         self._checkpoints: list[dict[str, Any]] = []
         self._outputs = 0
@@ -36,8 +32,10 @@ class Renderer(ProjectFiles):
     def begin(self) -> Iterator[Write]:
         """Write the plan, before any work."""
         world = self._world()
-        yield self._log(f"\x1b[1mBuildRunner\x1b[0m \x1b[36m{PROJECT}\x1b[0m: {len(world.components)} components, "
-                        f"{len(world.features)} features, 3 workers")  # fmt: skip
+        yield self._log.lines(
+            f"\x1b[1mBuildRunner\x1b[0m \x1b[36m{PROJECT}\x1b[0m: {len(world.components)} components, "
+            f"{len(world.features)} features, 3 workers"
+        )
         yield self._context("architecture", prose.architecture(world))
         yield self._context("blockers", prose.blockers([]))
         yield self._context("test-results", prose.test_results(world))
@@ -49,24 +47,20 @@ class Renderer(ProjectFiles):
         """Update the lock files, and the progress line of one feature with a carriage return."""
         yield from self._locks()
         if lead is not None and lead.status == "in_progress" and lead.tasks_done < len(lead.done):
-            filled = round(lead.progress / 5)
-            bar = "━" * filled + "\x1b[2m" + "━" * (20 - filled) + "\x1b[0m"
-            text = f"  {lead.spec.component} · {lead.spec.tasks[lead.tasks_done]} {bar} {lead.progress:3.0f}%"
-            self._partial = True
-            yield Write(LOG, "\r" + self._padded(text), append=True)
+            yield self._log.progress(f"{lead.spec.component} · {lead.spec.tasks[lead.tasks_done]}", lead.progress)
 
     def work(self, state: FeatureState, what: str) -> Iterator[Write]:
         """Write the progress of a feature: started (``start``), one task finished (``task``), or all (``done``)."""
         spec = state.spec
         name = f"\x1b[36m{spec.component}\x1b[0m {spec.name}"
         if what == "start":
-            yield self._log(f"{name}: started, estimated {in_words(self._clock.span(spec.estimate))}")
+            yield self._log.lines(f"{name}: started, estimated {in_words(self._clock.span(spec.estimate))}")
         elif what == "task":
             task = spec.tasks[max(0, state.tasks_done - 1)]
-            yield self._log(f"{name}: {task} \x1b[2m({state.tasks_done}/{len(state.done)})\x1b[0m")
+            yield self._log.lines(f"{name}: {task} \x1b[2m({state.tasks_done}/{len(state.done)})\x1b[0m")
         else:
             took = f" in {in_words(state.duration)}" if state.duration is not None else ""
-            yield self._log(f"{name}: \x1b[32mdone\x1b[0m{took}, commit {self._hex(spec.id + 'c')[:7]}")
+            yield self._log.lines(f"{name}: \x1b[32mdone\x1b[0m{took}, commit {self._hex(spec.id + 'c')[:7]}")
             phase = self._world().components[spec.component].spec.phase
             yield self._workflow(phase)
         yield from self._state()
@@ -75,7 +69,7 @@ class Renderer(ProjectFiles):
     def tests(self, component: ComponentState) -> Iterator[Write]:
         """Write the results of a component's tests."""
         lines = prose.test_run(component)
-        yield self._log(*lines)
+        yield self._log.lines(*lines)
         self._outputs += 1
         yield Write(
             f"{ROOT}/context/command-outputs.md",
@@ -88,7 +82,7 @@ class Renderer(ProjectFiles):
 
     def phase_done(self, phase: int) -> Iterator[Write]:
         """Write that all components of a phase are complete."""
-        yield self._log(f"\x1b[1;32mPhase {phase} complete\x1b[0m: {PHASES[phase]}")
+        yield self._log.lines(f"\x1b[1;32mPhase {phase} complete\x1b[0m: {PHASES[phase]}")
         yield self._pool(phase)
         yield self._phase_file(min(phase + 1, len(PHASES)))
         yield self._plan()
@@ -99,13 +93,13 @@ class Renderer(ProjectFiles):
         error = (state.error or "").splitlines()
         name = f"\x1b[36m{state.spec.component}\x1b[0m {state.spec.name}"
         if not final:
-            yield self._log(
+            yield self._log.lines(
                 f"{name}: \x1b[33mtask failed, trying again\x1b[0m", *(f"  \x1b[2m{line}\x1b[0m" for line in error)
             )
         else:
             self._failures.append(f"{state.spec.name}: {error[-1]}")
             blocked = sorted(c.spec.name for c in self._world().components.values() if c.status == "blocked")
-            yield self._log(
+            yield self._log.lines(
                 f"{name}: \x1b[1;31mFAILED\x1b[0m after 1 retry",
                 *(f"  \x1b[31m{line}\x1b[0m" for line in error),
                 f"  blocked by this: {', '.join(blocked)}",
@@ -116,7 +110,7 @@ class Renderer(ProjectFiles):
     def rollback_decided(self, target: int) -> Iterator[Write]:
         """Write why the build returns to checkpoint number ``target``."""
         name = self._checkpoints[target]["id"]
-        yield self._log(
+        yield self._log.lines(
             "\x1b[1;31mload test: 14 of 20,000 slots were booked twice\x1b[0m",
             f"\x1b[33mrolling back to {name}\x1b[0m ({len(self._checkpoints) - target - 1} checkpoints are given up)",
         )
@@ -133,7 +127,9 @@ class Renderer(ProjectFiles):
         """Rewrite all other files after a rollback, in the state of the restored checkpoint."""
         world = self._world()
         at = next((number for number, status in sorted(world.phases.items()) if status != "complete"), len(PHASES))
-        yield self._log("\x1b[32mrolled back\x1b[0m; constraint moved into the database, the rest follows from there")
+        yield self._log.lines(
+            "\x1b[32mrolled back\x1b[0m; constraint moved into the database, the rest follows from there"
+        )
         yield self._phase_file(at)
         yield self._plan()
         yield from self._state(every=True)
@@ -142,7 +138,7 @@ class Renderer(ProjectFiles):
 
     def grown(self, wave: tuple[str, ...]) -> Iterator[Write]:
         """Write that items were added to the plan."""
-        yield self._log(f"\x1b[35mscope change\x1b[0m: added {', '.join(wave)}")
+        yield self._log.lines(f"\x1b[35mscope change\x1b[0m: added {', '.join(wave)}")
         yield self._context("architecture", prose.architecture(self._world()))
         yield self._plan()
         yield from self._state(every=True)
@@ -150,10 +146,12 @@ class Renderer(ProjectFiles):
     def end(self, failed: bool) -> Iterator[Write]:
         """Write the end of the build."""
         if failed:
-            yield self._log("\x1b[1;31mBUILD FAILED\x1b[0m", *(f"  {line}" for line in self._failures))
+            yield self._log.lines("\x1b[1;31mBUILD FAILED\x1b[0m", *(f"  {line}" for line in self._failures))
         else:
             world = self._world()
-            yield self._log(f"\x1b[1;32mBUILD COMPLETE\x1b[0m {len(world.features)} features, {world.commits} commits")
+            yield self._log.lines(
+                f"\x1b[1;32mBUILD COMPLETE\x1b[0m {len(world.features)} features, {world.commits} commits"
+            )
         yield self._plan()
         yield from self._state(every=True)
         yield self._context("current-work", prose.current_work(self._world()))
@@ -198,15 +196,3 @@ class Renderer(ProjectFiles):
 
     def _context(self, name: str, text: str) -> Write:
         return Write(f"{ROOT}/context/{name}.md", text)
-
-    def _padded(self, text: str) -> str:
-        return text + " " * max(0, PAD - len(PRINTED.sub("", text)))
-
-    def _log(self, *lines: str) -> Write:
-        """Append lines to the log; the first overwrites an unfinished progress line."""
-        stamp = f"\x1b[2m{self._clock.now().astimezone():%H:%M:%S}\x1b[0m "
-        text = [stamp + line for line in lines]
-        if self._partial:
-            text[0] = "\r" + self._padded(text[0])
-            self._partial = False
-        return Write(LOG, "\n".join(text) + "\n", append=True)

@@ -139,6 +139,9 @@ class DemoRunner:
 
     def _write(self, write: Write) -> None:
         path = self.folder / write.path
+        if write.remove:
+            _remove(path)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         text = write.content
         if write.append:
@@ -152,6 +155,8 @@ class DemoRunner:
         else:
             with path.open("w", encoding="utf-8", newline="") as file:
                 self._in_chunks(file.write, file.flush, text)
+        if write.at is not None:
+            os.utime(path, (write.at.timestamp(), write.at.timestamp()))
 
     def _in_chunks(self, write: Callable[[str], object], flush: Callable[[], None], text: str) -> None:
         """Write in one to four chunks, each flushed, with a short pause before each."""
@@ -162,6 +167,13 @@ class DemoRunner:
                 time.sleep(self._pauses.uniform(0, self._pause))
             write(text[at : at + size])
             flush()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def length(scenario: Scenario | str, seed: int) -> float:
@@ -202,8 +214,12 @@ def write_instant(
     files: dict[str, tuple[list[Write], datetime]] = {}
     for step in simulation.steps():
         for write in step.writes:
+            if write.remove:
+                for name in [name for name in files if f"{name}/".startswith(f"{write.path}/")]:
+                    del files[name]
+                continue
             before = files[write.path][0] if write.append and write.path in files else []
-            files[write.path] = ([*before, write], simulation.clock.at(step.minute))
+            files[write.path] = ([*before, write], write.at or simulation.clock.at(step.minute))
     for name, (writes, at) in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from .product import ComponentSpec, FeatureSpec
 
-__all__ = ["ComponentState", "FeatureState", "Scenario", "Step", "World", "Write"]
+__all__ = ["DEFAULT", "ComponentState", "FeatureState", "Scenario", "Step", "World", "Write"]
 
 
 class Scenario(StrEnum):
@@ -22,19 +22,33 @@ class Scenario(StrEnum):
     STALL = "stall"
     ROLLBACK = "rollback"
     GROWTH = "growth"
+    PLAN = "plan"
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether it is run from a plan, with locks; otherwise it is told by checkpoints."""
+        return self.value.startswith("plan")
+
+
+#: The scenario where none is named.
+DEFAULT: Final = Scenario.SUCCESS
 
 
 @dataclass(frozen=True)
 class Write:
     """One write: the whole new content of a file, or with ``append`` the text that is added at its end.
 
-    The content of a JSON file is encoded on demand: `write_instant` needs only the last version of each file.
+    The content of a JSON file is encoded on demand: `write_instant` needs only the last version of each file. With
+    ``remove``, the file or the folder with all that is in it is removed. ``at`` is the file's modification time, if
+    that is not the time of the step.
     """
 
     path: str
     text: str = ""
     append: bool = False
     data: Any = None
+    remove: bool = False
+    at: datetime | None = None
 
     @property
     def content(self) -> str:
