@@ -24,7 +24,7 @@ from buildwidget.systems import parse, shape_of
 from buildwidget.systems.record import Shape
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-SCENARIOS = list(Scenario)
+SCENARIOS = [scenario for scenario in Scenario if not scenario.is_plan]
 CHECKPOINTS = ".buildrunner/checkpoints/"
 LOG = ".buildrunner/logs/build.log"
 

@@ -27,13 +27,19 @@ class ScenarioName(StrEnum):
     STALL = "stall"
     ROLLBACK = "rollback"
     GROWTH = "growth"
+    PLAN = "plan"
 
 
 def demo(
     scenario: Annotated[
-        ScenarioName,
-        typer.Argument(help="What happens: success, failure, stall, rollback or growth.", show_choices=False),
-    ] = ScenarioName.SUCCESS,
+        ScenarioName | None,
+        typer.Argument(
+            help="What happens: success, failure, stall, rollback or growth, told by checkpoints; "
+            "or plan, told by a plan and its locks.",
+            show_choices=False,
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The project folder to write. Default: buildwidget-demo, here.", show_default=False),
@@ -60,7 +66,7 @@ def demo(
         bool, typer.Option("--instant", help="Write the whole build at once, with times in the past.")
     ] = False,
 ) -> None:
-    """Play a simulated build that writes real checkpoint files.
+    """Play a simulated build that writes the files of a real one.
 
     It is shown here while it is written; with --lab, in JupyterLab as well. Ctrl-C ends all of it.
 
@@ -70,6 +76,7 @@ def demo(
       buildwidget demo failure --speed 5      one that fails, five times as fast
       buildwidget demo rollback --lab         one that goes back, also in JupyterLab
       buildwidget demo growth --duration 30   one whose scope grows, in 30 seconds
+      buildwidget demo plan                   one by a plan, with phases, locks and heartbeats
       buildwidget demo --instant --out shop   all files of a finished build, at once
 
     \b
@@ -77,14 +84,15 @@ def demo(
     2 usage, or the extra "lab" is missing, 74 the disk is full, 130 Ctrl-C.
     """
     from ..demo.runner import prepare, write_instant
-    from ..demo.world import Scenario
+    from ..demo.world import DEFAULT, Scenario
     from ..errors import DemoError
 
     folder = out or Path("buildwidget-demo")
+    chosen = Scenario(scenario.value) if scenario else DEFAULT
     try:
         if instant:
-            count = write_instant(prepare(folder), scenario.value, seed)
-            echo(f"{count} files of a build ({scenario.value}) are in {folder.resolve()}")
+            count = write_instant(prepare(folder), chosen, seed)
+            echo(f"{count} files of a build ({chosen}) are in {folder.resolve()}")
             echo(f"Look at it: buildwidget watch {folder}")
             return
     except (DemoError, OSError) as error:
@@ -93,7 +101,7 @@ def demo(
     from ..demo import play
 
     options = play.DemoOptions(
-        scenario=Scenario(scenario.value),
+        scenario=chosen,
         folder=folder,
         seed=seed,
         speed=speed,

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import DemoError
 from .model import Simulation
 from .runner import DemoRunner, prepare, write_instant
-from .world import Scenario, Step, Write
+from .world import DEFAULT, Scenario, Step, Write
 
 __all__ = [
     "DemoError",
@@ -31,9 +31,7 @@ __all__ = [
 _runners: list[DemoRunner] = []  # those of `ensure_demo(live=True)`, for the lifetime of the process
 
 
-def ensure_demo(
-    scenario: Scenario | str = Scenario.SUCCESS, *, seed: int = 0, live: bool = False, speed: float = 1.0
-) -> Path:
+def ensure_demo(scenario: Scenario | str = DEFAULT, *, seed: int = 0, live: bool = False, speed: float = 1.0) -> Path:
     """Return a project with a build in it.
 
     This is the folder that the environment variable ``BUILDWIDGET_PROJECT`` names, if it is set (``buildwidget demo
@@ -42,7 +40,7 @@ def ensure_demo(
     Parameters
     ----------
     scenario
-        ``success``, ``failure``, ``stall``, ``rollback`` or ``growth``.
+        A name of `Scenario`, such as ``success`` or ``plan``.
     seed
         The seed of the random numbers.
     live

@@ -20,12 +20,17 @@ MODE: Final = "autopilot"
 
 @dataclass
 class Lock:
-    """A lock that is held. ``step`` is the index of its step; ``reports``: whether it writes ``progress.json``."""
+    """A lock that is held.
+
+    ``step`` is the index of its step, ``worked`` how many tasks have been worked on (``tasks_done`` is what the file
+    says), ``reports`` whether it writes ``progress.json``.
+    """
 
     spec: PhaseSpec
     host: str
     claimed: datetime
     step: int = 0
+    worked: int = 0
     tasks_done: int = 0
     current: str | None = None
     complete: bool = False

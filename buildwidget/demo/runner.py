@@ -16,7 +16,8 @@ from typing import Final
 from ..errors import DemoError
 from .files import ROOT
 from .model import Simulation
-from .world import Scenario, Step, Write
+from .plan_model import PlanSimulation
+from .world import DEFAULT, Scenario, Step, Write
 
 __all__ = ["SECONDS_PER_MINUTE", "DemoRunner", "prepare", "write_instant"]
 
@@ -82,7 +83,7 @@ class DemoRunner:
     def __init__(
         self,
         folder: Path,
-        scenario: Scenario | str = Scenario.SUCCESS,
+        scenario: Scenario | str = DEFAULT,
         seed: int = 0,
         *,
         speed: float = 1.0,
@@ -107,7 +108,7 @@ class DemoRunner:
     def run(self) -> bool:
         """Write the build; True at its end, False if it was stopped."""
         began = time.monotonic()
-        simulation = Simulation(self.scenario, self.seed, start=datetime.now(UTC), pace=self.pace)
+        simulation = simulate(self.scenario, self.seed, start=datetime.now(UTC), pace=self.pace)
         for step in simulation.steps():
             wait = began + step.minute * 60 * self.pace - time.monotonic()
             if self._stopped.wait(max(0.0, wait)):
@@ -176,15 +177,30 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def simulate(
+    scenario: Scenario | str,
+    seed: int = 0,
+    *,
+    start: datetime,
+    pace: float = 1.0,
+    dry: bool = False,
+    only_checkpoints: bool = False,
+) -> Simulation | PlanSimulation:
+    """Return the simulation of a scenario, see `Simulation` for the parameters."""
+    if not Scenario(scenario).is_plan:
+        return Simulation(scenario, seed, start=start, pace=pace, dry=dry, only_checkpoints=only_checkpoints)
+    return PlanSimulation(scenario, seed, start=start, pace=pace, dry=dry or only_checkpoints)
+
+
 def length(scenario: Scenario | str, seed: int) -> float:
     """Return the length of a build in minutes of the virtual clock."""
     start = datetime(2026, 1, 5, 9, tzinfo=UTC)
-    return max(step.minute for step in Simulation(scenario, seed, start=start, dry=True).steps())
+    return max(step.minute for step in simulate(scenario, seed, start=start, dry=True).steps())
 
 
 def write_instant(
     folder: Path,
-    scenario: Scenario | str = Scenario.SUCCESS,
+    scenario: Scenario | str = DEFAULT,
     seed: int = 0,
     *,
     end: datetime | None = None,
@@ -201,7 +217,7 @@ def write_instant(
     end
         The time at which the build ended, aware; by default a few minutes ago.
     only_checkpoints
-        Write only the build checkpoints, which takes a fraction of the time.
+        Write only the build checkpoints, which takes a fraction of the time. A build by a plan has none.
 
     Returns
     -------
@@ -210,7 +226,7 @@ def write_instant(
     """
     finish = end or datetime.now(UTC) - ENDED_AGO
     start = finish - timedelta(minutes=length(scenario, seed))
-    simulation = Simulation(scenario, seed, start=start, only_checkpoints=only_checkpoints)
+    simulation = simulate(scenario, seed, start=start, only_checkpoints=only_checkpoints)
     files: dict[str, tuple[list[Write], datetime]] = {}
     for step in simulation.steps():
         for write in step.writes:
