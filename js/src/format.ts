@@ -72,6 +72,17 @@ export function clockTime(text: string | null | undefined, now: number): string 
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${hm}`;
 }
 
+/** The day, and the time where there is one: a date alone is midnight in UTC. */
+export function dateTime(text: string | null | undefined): string {
+  const ms = parseMs(text);
+  if (ms === null) return "";
+  const iso = new Date(ms).toISOString();
+  if (iso.endsWith("T00:00:00.000Z")) return iso.slice(0, 10);
+  const date = new Date(ms);
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day}${NB}${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
 /** How long between two times, or up to now; null when it is not known. */
 export function elapsed(start: string | null, end: string | null, now: number): number | null {
   const from = parseMs(start);
@@ -101,8 +112,8 @@ export function statusWord(status: AnyStatus): string {
   return WORDS[status] ?? WORDS.unknown;
 }
 
-/** The family of a status: it chooses icon and colour. */
-export type Tone = "done" | "run" | "fail" | "block" | "idle" | "skip" | "pause" | "unknown";
+/** The family of a status: it chooses icon and colour. `said`: done as somebody says, and somebody says otherwise. */
+export type Tone = "done" | "said" | "run" | "fail" | "block" | "idle" | "skip" | "pause" | "unknown";
 
 const TONES: Record<AnyStatus, Tone> = {
   not_started: "idle",

@@ -2,6 +2,7 @@ import axe from "axe-core";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { parseAnsi } from "../src/ansi";
 import { component, message } from "../src/dev/scenario";
+import { toneOf } from "../src/format";
 import { sessionHref } from "../src/page/list";
 import { readSessions } from "../src/page/sessions";
 import { iconAddress, titleOf } from "../src/page/sign";
@@ -377,10 +378,10 @@ describe("the list of sessions", () => {
   });
 
   it("titles and icons tell how a build stands", () => {
-    expect(titleOf("shop", "in_progress", 62, null)).toBe("62\u00a0% · shop · In progress");
-    expect(titleOf("shop", "unknown", null, "Server gone")).toBe("shop · Server gone");
+    expect(titleOf("shop", "In progress", 62, null)).toBe("62\u00a0% · shop · In progress");
+    expect(titleOf("shop", "Unknown", null, "Server gone")).toBe("shop · Server gone");
     const icons = ["completed", "failed", "in_progress", "pending", "stalled", "unknown"] as const;
-    expect(new Set(icons.map((status) => iconAddress(status, 50, true))).size).toBe(icons.length);
-    expect(iconAddress("failed", null, true)).not.toBe(iconAddress("failed", null, false));
+    expect(new Set(icons.map((status) => iconAddress(toneOf(status), 50, true))).size).toBe(icons.length);
+    expect(iconAddress("fail", null, true)).not.toBe(iconAddress("fail", null, false));
   });
 });

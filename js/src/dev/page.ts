@@ -1,9 +1,10 @@
-// The development page: the face without a kernel. `?state=running|empty|waiting|completed|failed|stale|static|large|notices`.
+// The development page: the face without a kernel. `?state=running|empty|waiting|completed|failed|stale|static|large|plans|notices`.
 
 import { type ConnectionState, Live } from "../live";
 import type { Event } from "../protocol";
 import { play } from "../transport/recorded";
 import { mountFace } from "../views/face";
+import { plans } from "./plans";
 import { finished, large, message, storefront } from "./scenario";
 
 const query = new URLSearchParams(location.search || location.hash.slice(1));
@@ -29,6 +30,9 @@ switch (state) {
   case "completed":
   case "failed":
     live.adopt(finished(now, state === "completed"), "dev", 1);
+    break;
+  case "plans":
+    live.adopt(plans(now), "dev", 1);
     break;
   case "large":
     live.adopt(large(2000, now), "dev", 1);

@@ -1,8 +1,8 @@
 // The server's page: which session, the frame around it, and the way between sessions.
 
 import { html, nothing, render } from "lit-html";
-import { stalledFor } from "../derive";
-import type { AnyStatus } from "../format";
+import { verdictOf } from "../builds";
+import { type AnyStatus, toneOf } from "../format";
 import { Live } from "../live";
 import { WebSocketTransport } from "../transport/websocket";
 import { connectionWhy, connectionWord } from "../views/connection-pill";
@@ -112,7 +112,7 @@ export class Page {
           [trouble === null ? "" : word, "All builds", running > 0 ? `${running} in progress` : ""]
             .filter(Boolean)
             .join(" · "),
-          iconAddress(status, null, trouble === null),
+          iconAddress(toneOf(status), null, trouble === null),
         );
       },
       retry: () => void this.#sessions.ask(),
@@ -147,12 +147,11 @@ export class Page {
             ? null
             : { word: connectionWord(live), why: connectionWhy(live), retryAt: link.retryAt, trueAt: link.trueAt },
         );
-        const stalled = fine && stalledFor(store, live.now()) !== null;
-        const status = stalled ? "stalled" : store.session.status;
+        const { word, tone } = verdictOf(store, live.now(), fine);
         const { percent } = store.progress;
         showSign(
-          titleOf(store.session.project || id, status, percent, fine ? null : connectionWord(live)),
-          iconAddress(status, percent, fine),
+          titleOf(store.session.project || id, word, percent, fine ? null : connectionWord(live)),
+          iconAddress(tone, percent, fine),
         );
       },
       retry: () => live.actions.reconnect(),

@@ -1,11 +1,12 @@
 // The title of the window and its icon: how the build stands, told where it is seen from another window.
 
-import { type AnyStatus, clampPercent, percent, statusWord, type Tone, toneOf } from "../format";
+import { clampPercent, percent, type Tone } from "../format";
 import { SHAPES } from "../views/icons";
 
 /** Seen on light and on dark bars alike. */
 const COLOURS: Record<Tone, string> = {
   done: "#2a9c57",
+  said: "#7c8792",
   run: "#3d7fcf",
   fail: "#d9404d",
   block: "#b98a24",
@@ -16,14 +17,13 @@ const COLOURS: Record<Tone, string> = {
 };
 
 /** `62 % · shop · In progress`. A word on the connection takes the place of the status, which may be old. */
-export function titleOf(project: string, status: AnyStatus, value: number | null, trouble: string | null): string {
+export function titleOf(project: string, word: string, value: number | null, trouble: string | null): string {
   const parts = value === null ? [] : [percent(value)];
-  return [...parts, project, trouble ?? statusWord(status)].join(" · ");
+  return [...parts, project, trouble ?? word].join(" · ");
 }
 
 /** The icon as a `data:` address: the shape and the colour of the status; of a running build the ring is its percentage. */
-export function iconAddress(status: AnyStatus, value: number | null, live: boolean): string {
-  const tone = toneOf(status);
+export function iconAddress(tone: Tone, value: number | null, live: boolean): string {
   const colour = live ? COLOURS[tone] : COLOURS.unknown;
   const { f, o, dash } = SHAPES[tone];
   const stroke = (d: string, more: string): string => `<path d="${d}" fill="none" stroke="${colour}" ${more}/>`;

@@ -1,6 +1,7 @@
 // The top of the face: what is being built, how it stands, how far it is, and whether that is the truth right now.
 
 import { html, nothing, render, type TemplateResult } from "lit-html";
+import { isSteered } from "../builds";
 import type { Changes } from "../changes";
 import { currentPhase, phaseTitle, stalledFor, type Tally, tally } from "../derive";
 import { failures } from "../failures";
@@ -14,27 +15,32 @@ import {
   percent,
   plural,
   statusWord,
+  type Tone,
   toneOf,
 } from "../format";
 import type { Live } from "../live";
 import { parseMs } from "../order";
 import { connectionPill } from "./connection-pill";
 import { icon } from "./icons";
+import { Steered } from "./steered-header";
 import type { Face, View } from "./view";
 
 export class Header implements View {
   readonly el = document.createElement("div");
   readonly #face: Face;
+  readonly #steered: Steered;
   #failures: number;
 
   constructor(face: Face) {
     this.#face = face;
+    this.#steered = new Steered(face);
     this.#failures = failures(face.live.store).length;
     this.el.className = "bw-header";
     this.#render();
   }
 
   update(changes: Changes): void {
+    this.#steered.update(changes);
     if (changes.all || changes.errors || changes.structure) this.#failures = failures(this.#face.live.store).length;
     this.#render();
   }
@@ -45,28 +51,65 @@ export class Header implements View {
 
   #render(): void {
     const { live, uid } = this.#face;
-    render(template(live, uid, this.#failures), this.el);
+    const { store, connection } = live;
+    const now = live.now();
+    // On a picture that is not kept up to date the clock stands still at the last news.
+    const still = connection !== "live" && connection !== "busy";
+    const clock = still ? (parseMs(store.updatedAt) ?? now) : now;
+    const picture = isSteered(store)
+      ? this.#steered.picture(clock, this.#failures)
+      : plain(live, clock, still, uid, this.#failures);
+    render(template(live, picture, now), this.el);
   }
 }
 
-function template(live: Live, uid: string, failed: number): TemplateResult {
+/** What differs between builds that a system decides on and all others. */
+export interface Picture {
+  word: string;
+  tone: Tone;
+  title: string;
+  /** The parts of the bar, in per cent of the whole; `open`: the range that running work leaves. */
+  bar: { tone: "done" | "solid"; done: number; run: number; open: number; fail: number };
+  /** After the percentage. */
+  range: string;
+  valueText: string;
+  took: number | null;
+  facts: TemplateResult;
+}
+
+function plain(live: Live, clock: number, still: boolean, uid: string, failed: number): Picture {
   const { store } = live;
-  const now = live.now();
-  const still = live.connection !== "live" && live.connection !== "busy";
-  const stalled = still ? null : stalledFor(store, now);
-  const status: AnyStatus = stalled === null ? store.session.status : "stalled";
+  const { session, progress } = store;
+  const stalled = still ? null : stalledFor(store, clock);
+  const status: AnyStatus = stalled === null ? session.status : "stalled";
+  return {
+    word: statusWord(status),
+    tone: toneOf(status),
+    title: statusTitle(live, stalled),
+    bar: { tone: "done", open: 0, ...bars(tally(store), progress.percent) },
+    range: "",
+    valueText: `${percent(progress.percent)}, ${statusWord(status)}`,
+    took: elapsed(session.started_at, session.ended_at, clock),
+    facts: html`<div class="bw-facts">
+      ${phaseFact(live)}
+      <span class="bw-counts" id="${uid}-counts">${counts(live, failed)}</span>
+    </div>`,
+  };
+}
+
+function template(live: Live, picture: Picture, now: number): TemplateResult {
+  const { store } = live;
   const value = store.progress.percent;
-  const bar = bars(tally(store), value);
+  const { bar, tone, took } = picture;
   const project = store.session.project || lastPart(live.meta.path) || "Build";
-  // On a picture that is not kept up to date the clock stands still at the last news.
-  const clock = still ? (parseMs(store.updatedAt) ?? now) : now;
-  const took = elapsed(store.session.started_at, store.session.ended_at, clock);
   const since = parseMs(store.updatedAt);
+  const segment = (kind: string, width: number): TemplateResult =>
+    html`<span class="bw-seg bw-is-${kind}" .style=${`width:${width}%`}></span>`;
   return html`
     <div class="bw-title-row">
       <h2 class="bw-project" title=${live.meta.path || project}>${project}</h2>
-      <span class="bw-badge bw-is-${toneOf(status)}" title=${statusTitle(live, stalled)}
-        >${icon(toneOf(status))}<span class="bw-badge-word">${statusWord(status)}</span></span
+      <span class="bw-badge bw-is-${tone}" title=${picture.title}
+        >${icon(tone)}<span class="bw-badge-word">${picture.word}</span></span
       >
       <span class="bw-grow"></span>
       <span class="bw-updated bw-quiet" title=${fullTime(store.updatedAt)}
@@ -76,6 +119,7 @@ function template(live: Live, uid: string, failed: number): TemplateResult {
     </div>
     <div class="bw-progress-row">
       <span class="bw-percent ${value === null ? "bw-percent-unknown" : ""}">${percent(value)}</span>
+      ${picture.range ? html`<span class="bw-range">${picture.range}</span>` : nothing}
       <div
         class="bw-progress"
         role="progressbar"
@@ -83,20 +127,15 @@ function template(live: Live, uid: string, failed: number): TemplateResult {
         aria-valuemin="0"
         aria-valuemax="100"
         aria-valuenow=${value === null ? nothing : String(clampPercent(value))}
-        aria-valuetext=${value === null ? "unknown" : `${percent(value)}, ${statusWord(status)}`}
+        aria-valuetext=${value === null ? "unknown" : picture.valueText}
       >
-        <span class="bw-seg bw-is-done" .style=${`width:${bar.done}%`}></span
-        ><span class="bw-seg bw-is-run" .style=${`width:${bar.run}%`}></span
-        ><span class="bw-seg bw-is-fail" .style=${`width:${bar.fail}%`}></span>
+        ${segment(bar.tone, bar.done)}${segment("run", bar.run)}${segment("open", bar.open)}${segment("fail", bar.fail)}
       </div>
       <span class="bw-elapsed" title=${times(live)}
         >${took === null ? nothing : html`<span class="bw-clock">${duration(took)}</span>`}</span
       >
     </div>
-    <div class="bw-facts">
-      ${phaseFact(live)}
-      <span class="bw-counts" id="${uid}-counts">${counts(live, failed)}</span>
-    </div>
+    ${picture.facts}
   `;
 }
 

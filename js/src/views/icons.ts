@@ -6,6 +6,7 @@ import type { Tone } from "../format";
 /** Paths on a 16 × 16 grid; `o` are strokes, `f` are fills (the ground under them is left out: even-odd). */
 export const SHAPES: Record<Tone, { f?: string; o?: string; dash?: string }> = {
   done: { f: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Zm-1 10.2L3.9 8.1l1.2-1.2L7 8.8l3.9-3.9 1.2 1.2Z" },
+  said: { o: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2ZM5 8.2l2.1 2.1L11 6.2" },
   run: { o: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2Z", f: "M8 4.2a3.8 3.8 0 0 1 0 7.6Z" },
   fail: {
     f: "M5.1 1h5.8L15 5.1v5.8L10.9 15H5.1L1 10.9V5.1Zm.5 3.4L4.4 5.6 6.8 8l-2.4 2.4 1.2 1.2L8 9.2l2.4 2.4 1.2-1.2L9.2 8l2.4-2.4-1.2-1.2L8 6.8Z",

@@ -1,0 +1,125 @@
+// The header of builds that a system decides on: which are built now, how far each is, and whether somebody works on them.
+
+import { html, nothing, type TemplateResult } from "lit-html";
+import {
+  counted,
+  lifeLine,
+  presentBuilds,
+  presentItems,
+  type Standing,
+  sourceText,
+  standingOf,
+  toneOfItem,
+  wordFor,
+} from "../builds";
+import type { Changes } from "../changes";
+import { clampPercent, elapsed, fullTime, percent, plural, type Tone } from "../format";
+import { type Life, lifeOf } from "../life";
+import type { Picture } from "./header";
+import { icon } from "./icons";
+import type { Face } from "./view";
+
+/** Builds named one by one. */
+const FEW = 4;
+const LIFE_TONES: Record<Life, Tone> = {
+  alive: "run",
+  quiet: "run",
+  silent: "pause",
+  idle: "idle",
+  dormant: "idle",
+  done: "idle",
+  unknown: "unknown",
+};
+
+export class Steered {
+  readonly #face: Face;
+  /** How the items of each present build stand, and all of them; null: to be counted. */
+  #known: { each: Map<string, Standing>; all: Standing } | null = null;
+
+  constructor(face: Face) {
+    this.#face = face;
+  }
+
+  update(changes: Changes): void {
+    if (changes.all || changes.structure || changes.summary || changes.features.size > 0 || changes.phases.size > 0)
+      this.#known = null;
+  }
+
+  picture(clock: number, failed: number): Picture {
+    const { store } = this.#face.live;
+    const { session, progress } = store;
+    this.#known ??= count(presentItems(store));
+    const { all } = this.#known;
+    const life = lifeOf(store, clock);
+    const { word, tone } = wordFor(store, all, life, failed);
+    const value = progress.percent;
+    const whole = clampPercent(value);
+    const high = Math.max(whole, clampPercent(progress.high ?? value));
+    const range = value !== null && high > whole ? `up to ${percent(high)} with what runs` : "";
+    // Work that nobody does takes no time: the clock stops at the last sign of it.
+    const at = life === "alive" || life === "quiet" ? null : (session.evidence_at ?? store.updatedAt);
+    return {
+      word,
+      tone,
+      title: session.status_source ? `${word} (by ${session.status_source})` : word,
+      bar: {
+        tone: tone === "done" ? "done" : "solid",
+        done: whole,
+        run: 0,
+        open: high - whole,
+        fail: all.total === 0 ? 0 : Math.min(100 - high, (100 * all.failed) / all.total),
+      },
+      range,
+      valueText: [percent(value), range, word].filter(Boolean).join(", "),
+      took: elapsed(session.started_at, session.ended_at ?? at, clock),
+      facts: this.#facts(life, clock, failed),
+    };
+  }
+
+  #facts(life: Life, clock: number, failed: number): TemplateResult {
+    const { live, uid } = this.#face;
+    const { store } = live;
+    const { each, all } = this.#known as { each: Map<string, Standing>; all: Standing };
+    const builds = presentBuilds(store);
+    const rest = builds.length - FEW;
+    const line = lifeLine(store, life, clock);
+    const part = (n: number, tone: Tone, text: string): TemplateResult | typeof nothing =>
+      n === 0 ? nothing : html`<span class="bw-count bw-is-${tone}">${icon(tone)}${text}</span>`;
+    return html`<ul class="bw-now" aria-label="Built now">
+        ${builds.slice(0, FEW).map((c) => {
+          const standing = each.get(c.component_id);
+          const tone = toneOfItem(c.status, c.conflict ?? (standing && standing.disputed > 0 ? "its parts" : null));
+          return html`<li class="bw-now-build">
+            ${icon(tone)}
+            <button
+              type="button"
+              class="bw-link bw-now-name"
+              title=${c.status_source ? `by: ${sourceText(c.status_source)}` : c.component_id}
+              @click=${() => this.#face.reveal(`component:${c.component_id}`)}
+            >
+              ${c.name || c.component_id}
+            </button>
+            ${builds.length > 1 && standing ? html`<span class="bw-now-count">${counted(standing)}</span>` : nothing}
+            ${c.conflict ? html`<span class="bw-now-note bw-quiet" title=${c.conflict}>${c.conflict}</span>` : nothing}
+          </li>`;
+        })}
+        ${rest > 0 ? html`<li class="bw-quiet">and ${plural(rest, "more", "more")}</li>` : nothing}
+      </ul>
+      <div class="bw-facts">
+        <span class="bw-life bw-life-${life} bw-is-${LIFE_TONES[life]}" title=${fullTime(store.session.evidence_at)}
+          >${line === "" ? nothing : html`<span class="bw-beat" aria-hidden="true"></span>${line}`}</span
+        >
+        <span class="bw-counts" id="${uid}-counts">
+          <span class="bw-count">${counted(all)}</span>
+          ${part(failed, "fail", `${failed.toLocaleString("en")} failed`)}
+          ${part(all.blocked, "block", `${all.blocked.toLocaleString("en")} blocked`)}
+          ${part(all.disputed, "said", `${all.disputed.toLocaleString("en")} in conflict`)}
+        </span>
+      </div>`;
+  }
+}
+
+function count(items: ReturnType<typeof presentItems>): { each: Map<string, Standing>; all: Standing } {
+  const each = new Map([...items].map(([id, list]) => [id, standingOf(list)]));
+  return { each, all: standingOf([...items.values()].flat()) };
+}
