@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from buildwidget.cli._demo import ScenarioName
 from buildwidget.demo import DemoRunner, Scenario, Step, ensure_demo, prepare, write_instant
 from buildwidget.demo.plan_product import ADDED, BATCHES, FINISHED, PHASES
 from buildwidget.demo.runner import SECONDS_PER_MINUTE, length, simulate
-from buildwidget.model import BuildStatus, State, Status
+from buildwidget.model import BuildStatus, Feature, State, Status
 from buildwidget.progress import Life
 from buildwidget.session import BuildSession
 from buildwidget.session.cold import read_state
@@ -242,3 +243,112 @@ def test_ensure_demo_makes_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.delenv("BUILDWIDGET_PROJECT", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert read_state(ensure_demo("plan")).session.status is BuildStatus.COMPLETED
+
+
+# -- builds in which something goes wrong -----------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+
+
+def feature(state: State, id_: str) -> Feature:
+    return next(item for item in state.features if item.feature_id == f"online-booking/{id_}")
+
+
+def test_plan_failure(tmp_path: Path) -> None:
+    state, summary = at_end(tmp_path / "p", Scenario.PLAN_FAILURE, ago=HOUR)
+    assert state.session.status is BuildStatus.IN_PROGRESS, "no file says that the build has failed"
+    assert (summary.percent, summary.low, summary.high, summary.life) == (87.5, 87.5, 100, Life.SILENT)
+    assert with_status(state, Status.IN_PROGRESS) == {"7"}
+    assert "ended with code 1" in (feature(state, "7").error or "")
+    assert {item.exit_code for item in state.phases if item.phase_id == "7"} == {1}
+    assert with_status(state, Status.COMPLETED) == {"1", "2", "3", "4", "5", "6", "8"}, "5 was claimed again"
+
+
+def test_a_failed_phase_is_claimed_again(tmp_path: Path) -> None:
+    told: list[tuple[Status, bool, str | None]] = []
+
+    def look(_: Step, state: State) -> None:
+        item = feature(state, "5")
+        now = (item.status, item.error is not None, item.owner)
+        if not told or told[-1] != now:
+            told.append(now)
+
+    seen_while_it_runs(tmp_path / "p", Scenario.PLAN_FAILURE, look)
+    assert told == [
+        (Status.NOT_STARTED, False, None),
+        (Status.IN_PROGRESS, False, "annex"),
+        (Status.IN_PROGRESS, True, "annex"),
+        (Status.IN_PROGRESS, False, "workbench"),
+        (Status.COMPLETED, False, None),
+    ]
+
+
+def test_plan_stall(tmp_path: Path) -> None:
+    state, summary = at_end(tmp_path / "p", Scenario.PLAN_STALL, ago=HOUR)
+    assert state.session.status is BuildStatus.IN_PROGRESS
+    assert (summary.percent, summary.low, summary.high, summary.life) == (50, 50, 62.5, Life.SILENT)
+    assert with_status(state, Status.IN_PROGRESS) == {"3"}
+    assert summary.since is not None
+    assert summary.since < datetime.now(UTC) - HOUR, "it fell silent before the others were done"
+    assert "heartbeat of phase 3" in summary.why
+    assert summarise(state, summary.since + timedelta(minutes=5)).life is Life.ALIVE
+    assert summarise(state, summary.since + timedelta(minutes=20)).life is Life.QUIET
+
+
+def test_plan_rollback(tmp_path: Path) -> None:
+    state, summary = at_end(tmp_path / "p", Scenario.PLAN_ROLLBACK)
+    assert state.session.status is BuildStatus.COMPLETED
+    assert (summary.percent, summary.life) == (100, Life.DONE)
+    done = [text.count("**Status:** ✅") for text in plans(Scenario.PLAN_ROLLBACK)]
+    assert [(a, b) for a, b in pairwise(done) if b < a] == [(6, 4)], "two phases are taken back, once"
+    assert done[-1] == 8
+
+
+def test_what_was_taken_back_is_not_remembered_as_completed(tmp_path: Path) -> None:
+    """A session that has seen the locks of these phases go believes the plan, which says that they are not started."""
+    session = BuildSession(prepare(tmp_path / "p"))
+    session.open()
+    seen: list[set[str]] = []
+
+    def look(step: Step) -> None:
+        if "taken back" in step.note:
+            session.refresh()
+            seen.append(with_status(session.snapshot(), Status.NOT_STARTED))
+
+    try:
+        assert DemoRunner(tmp_path / "p", Scenario.PLAN_ROLLBACK, duration=3.0, on_step=look).run()
+        session.refresh()
+        state = session.snapshot()
+    finally:
+        session.close()
+    assert seen == [{"3", "4", "6", "7"}]
+    assert with_status(state, Status.COMPLETED) == {str(n) for n in range(1, 9)}
+
+
+def test_plan_growth(tmp_path: Path) -> None:
+    state, summary = at_end(tmp_path / "p", Scenario.PLAN_GROWTH)
+    assert state.session.status is BuildStatus.COMPLETED
+    assert (state.progress.total, summary.percent, summary.life) == (12, 100, Life.DONE)
+    percents: list[float] = []
+
+    def look(_: Step, state: State) -> None:
+        percents.append(state.progress.percent or 0)
+
+    seen_while_it_runs(tmp_path / "live", Scenario.PLAN_GROWTH, look)
+    falls = [(before, after) for before, after in pairwise(percents) if after < before]
+    assert len(falls) == 4, "each amendment leaves more to do"
+    assert falls[-1] == (100, 91.7), "the last one comes when all seemed done"
+    assert percents[-1] == 100
+
+
+@pytest.mark.parametrize("scenario", PLANS)
+@pytest.mark.parametrize("seed", range(6))
+def test_every_seed_comes_to_the_same_end(scenario: Scenario, seed: int, tmp_path: Path) -> None:
+    write_instant(prepare(tmp_path / "p"), scenario, seed)
+    state = read_state(tmp_path / "p")
+    expected = {
+        Scenario.PLAN: (9, 9), Scenario.PLAN_FAILURE: (7, 8), Scenario.PLAN_STALL: (4, 8),
+        Scenario.PLAN_ROLLBACK: (8, 8), Scenario.PLAN_GROWTH: (12, 12),
+    }  # fmt: skip
+    assert (state.progress.completed, state.progress.total) == expected[scenario]
+    assert state.warnings == []

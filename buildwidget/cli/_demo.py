@@ -28,6 +28,10 @@ class ScenarioName(StrEnum):
     ROLLBACK = "rollback"
     GROWTH = "growth"
     PLAN = "plan"
+    PLAN_FAILURE = "plan-failure"
+    PLAN_STALL = "plan-stall"
+    PLAN_ROLLBACK = "plan-rollback"
+    PLAN_GROWTH = "plan-growth"
 
 
 def demo(
@@ -35,7 +39,7 @@ def demo(
         ScenarioName | None,
         typer.Argument(
             help="What happens: success, failure, stall, rollback or growth, told by checkpoints; "
-            "or plan, told by a plan and its locks.",
+            "or plan, plan-failure, plan-stall, plan-rollback or plan-growth, told by a plan and its locks.",
             show_choices=False,
             show_default=False,
         ),
@@ -77,6 +81,7 @@ def demo(
       buildwidget demo rollback --lab         one that goes back, also in JupyterLab
       buildwidget demo growth --duration 30   one whose scope grows, in 30 seconds
       buildwidget demo plan                   one by a plan, with phases, locks and heartbeats
+      buildwidget demo plan-stall             one by a plan, in which a heartbeat stops
       buildwidget demo --instant --out shop   all files of a finished build, at once
 
     \b

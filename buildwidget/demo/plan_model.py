@@ -15,8 +15,9 @@ from typing import Final
 
 from .clock import Clock, in_words
 from .log import BuildLog
+from .plan_courses import COURSES, Failure
 from .plan_files import Lock, PlanFiles
-from .plan_product import ADDED, BATCHES, BUILD, FINISHED, PHASES, PlanSpec
+from .plan_product import ADDED, BATCHES, BUILD, DECISIONS, FINISHED, PHASES, PlanSpec
 from .plan_text import PlanPhase, PlanState
 from .world import Scenario, Step, Write
 
@@ -30,6 +31,7 @@ BEAT: Final = 7.0  # minutes between two heartbeats at most
 LEFT_BEHIND: Final = "2"  # the phase whose lock nobody removes
 #: The index of each step, and its share of the work of a phase.
 SHARES: Final = ((0, 0.04), (1, 0.03), (2, 0.12), (4, 0.58), (5, 0.12), (6, 0.07), (7, 0.04))
+PLAN: Final = 2
 EXECUTE: Final = 4
 REPORTED: Final = (0, 4, 7)  # the steps at which progress.json is written
 
@@ -62,8 +64,12 @@ class PlanSimulation:
         self._writes: list[Write] = []
         self._note = ""
         self._over = False
-        #: How many phases are complete when others are thought of, and which.
-        self._amendments: list[tuple[int, tuple[str, ...]]] = [(3, ("9",))]
+        self._stuck: list[str] = []  # the phases that nobody works on any more
+        course = COURSES[self.scenario]
+        self._amendments = list(course.amendments)
+        self._amending = 0  # amendments that are being written
+        self._failures = dict(course.failures)
+        self._stalls, self._undone = course.stalls, course.undone
 
     # -- the run --------------------------------------------------------------------------------------------------
 
@@ -110,26 +116,39 @@ class PlanSimulation:
     def _conduct(self) -> Process:
         self._begin()
         yield 1.0
-        while self._queue:
-            batch = self._queue.pop(0)
-            self._batch += 1
-            number = self._batch
-            ids = ",".join(batch)
-            self._write(
-                self._files.journal(f"autopilot: dispatched batch={number} phases={ids} build=BUILD_{self.plan.slug}")
-            )
-            self._say(f"\x1b[1mbatch {number}\x1b[0m: phases {ids}")
-            for id_ in batch:
-                self._working.add(id_)
-                self._start(self._work(id_, HOSTS[len(self._working) % len(HOSTS)]))
-                yield self._between(0.5, 2.5)
-            while self._working:
+        while (self._queue or self._amending) and not self._stuck:
+            if not self._queue:
                 yield 0.5
-            yield self._between(1.0, 3.0)
+                continue
+            yield from self._run_batch(self._queue.pop(0))
+            if self._undone and all(self.plan.phase(id_).complete for id_ in self._undone):
+                yield from self._roll_back()
         self._over = True
-        done = self.plan.done
-        self._say(f"\x1b[1;32mBUILD COMPLETE\x1b[0m {done} phases")
-        self._tell("The build is complete")
+        self._end()
+
+    def _run_batch(self, batch: tuple[str, ...]) -> Process:
+        self._batch += 1
+        ids = ",".join(batch)
+        self._write(
+            self._files.journal(f"autopilot: dispatched batch={self._batch} phases={ids} build=BUILD_{self.plan.slug}")
+        )
+        self._say(f"\x1b[1mbatch {self._batch}\x1b[0m: phases {ids}")
+        for number, id_ in enumerate(batch):
+            self._working.add(id_)
+            self._start(self._work(id_, HOSTS[number % len(HOSTS)]))
+            yield self._between(0.5, 2.5)
+        while self._working:
+            yield 0.5
+        yield self._between(1.0, 3.0)
+
+    def _end(self) -> None:
+        failed = [id_ for id_ in self._stuck if id_ in self._failures]
+        if failed:
+            self._say(f"\x1b[1;31mBUILD STOPPED\x1b[0m phase {', '.join(failed)} failed; nobody claims it again")
+            self._tell("The build has stopped")
+        elif not self._stuck:  # a build that stalls does not say so
+            self._say(f"\x1b[1;32mBUILD COMPLETE\x1b[0m {self.plan.done} phases")
+            self._tell("The build is complete")
 
     def _begin(self) -> None:
         for spec in FINISHED:
@@ -175,14 +194,20 @@ class PlanSimulation:
 
     def _work(self, id_: str, host: str) -> Process:
         lock = self._claim(id_, host)
+        failure = self._failures.get(id_)
         minutes = lock.spec.minutes * WORK * self._random.lognormvariate(0.0, 0.2)
         for index, share in SHARES:
             lock.step = index
             self._write(self._files.heartbeat(lock))
             if lock.reports and index in REPORTED:
                 self._write(self._files.progress(lock))
+            if index == PLAN and id_ in DECISIONS:
+                self._write(self._files.journal(f"Phase {id_}: {DECISIONS[id_]}", tag="ARCHITECTURE"))
             tasks = lock.spec.deliverables if index == EXECUTE else [""]
             for number, task in enumerate(tasks):
+                if task and number == len(tasks) // 2 and (failure is not None or id_ == self._stalls):
+                    yield from self._break_off(lock, failure)
+                    return
                 lock.current, lock.worked = task or None, number
                 yield from self._busy(lock, minutes * share / len(tasks) * self._between(0.8, 1.2))
                 if task:
@@ -191,6 +216,32 @@ class PlanSimulation:
             if index == EXECUTE:
                 lock.tasks_done = len(tasks)
         yield from self._complete(lock)
+
+    def _break_off(self, lock: Lock, failure: Failure | None) -> Process:
+        """The session of a phase ends, with a code or without a word. Its lock stays."""
+        id_ = lock.spec.id
+        lock.current = None
+        if failure is None or not failure.again:
+            self._stuck.append(id_)
+        if failure is None:
+            self._working.discard(id_)
+            return
+        yield self._between(1.5, 3.0)  # after its last heartbeat
+        self._write(self._files.exit_status(lock, failure.code))
+        self._say(
+            f"\x1b[36mphase {id_}\x1b[0m {lock.spec.title}: \x1b[1;31msession ended with code {failure.code}\x1b[0m",
+            *(f"  \x1b[31m{line}\x1b[0m" for line in failure.error),
+        )
+        self._tell(f"Phase {id_}: its session ended with code {failure.code}")
+        if not failure.again:
+            self._working.discard(id_)
+            return
+        yield self._between(20.0, 28.0)
+        del self._failures[id_]
+        self._write(
+            self._files.release(lock), self._files.journal(f"Reclaim stale lock of phase {id_}", tag="DECISION")
+        )
+        yield from self._work(id_, next(host for host in HOSTS if host != lock.host))
 
     def _busy(self, lock: Lock, minutes: float) -> Process:
         """Work for a time, with a heartbeat now and then."""
@@ -228,10 +279,30 @@ class PlanSimulation:
             self._write(self._files.release(lock))
         self._working.discard(id_)
 
+    def _roll_back(self) -> Process:
+        """Phases that were complete have not been started, after all."""
+        ids, self._undone = self._undone, ()
+        names = " and ".join(f"Phase {id_}" for id_ in ids)
+        self._say(
+            "\x1b[1;31mload test: 14 of 20,000 slots were booked twice\x1b[0m", f"\x1b[33mtaking back {names}\x1b[0m"
+        )
+        self._tell(f"Load test finds double bookings: {names} taken back")
+        for id_ in ids:
+            self.plan.phase(id_).reset()
+        self.plan.log.append(f"- {self.clock.now():%Y-%m-%d}: {names} taken back, 14 of 20,000 slots were booked twice")
+        self.plan.update_header()
+        self._write(
+            self._files.plan(),
+            self._files.journal(f"{names} taken back: a slot must be unique in the database itself", tag="DECISION"),
+        )
+        self._queue[:0] = [(id_,) for id_ in ids]
+        yield self._between(8.0, 15.0)
+
     # -- amendments -----------------------------------------------------------------------------------------------
 
     def _amend_soon(self) -> None:
         if self._amendments and self.plan.done >= self._amendments[0][0]:
+            self._amending += 1
             self._start(self._amend(self._amendments.pop(0)[1]), self._between(6.0, 14.0))
 
     def _amend(self, ids: tuple[str, ...]) -> Process:
@@ -243,6 +314,7 @@ class PlanSimulation:
         self.plan.log.append(f"- {today}: Amended with {names}")
         self.plan.update_header()
         self._queue.append(ids)
+        self._amending -= 1
         self._write(
             self._files.plan(), self._files.journal(f"Added {names} to BUILD_{self.plan.slug}", tag="AMENDMENT")
         )

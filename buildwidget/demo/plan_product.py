@@ -10,7 +10,7 @@ from typing import Final
 
 from .product import AFTERTHOUGHTS, COMPONENTS, FEATURES, FeatureSpec
 
-__all__ = ["ADDED", "BATCHES", "BUILD", "FINISHED", "PHASES", "FileSpec", "PhaseSpec", "PlanSpec"]
+__all__ = ["ADDED", "BATCHES", "BUILD", "DECISIONS", "FINISHED", "PHASES", "FileSpec", "PhaseSpec", "PlanSpec"]
 
 _FEATURES: Final = {spec.id: spec for spec in (*FEATURES, *AFTERTHOUGHTS)}
 _COMPONENTS: Final = {spec.id: spec for spec in COMPONENTS}
@@ -118,6 +118,15 @@ ADDED: Final = (
     PhaseSpec("12", "Utilisation report", ("reporting.utilisation",),
               "The figures of a month agree with the raw data", ("8",)),
 )  # fmt: skip
+
+#: What is decided while a phase is planned, by its id.
+DECISIONS: Final = {
+    "1": "Hours are kept in the clinic's own time zone; only visits are kept in UTC",
+    "3": "An interval tree per day, built when the day is first asked for",
+    "4": "A slot is unique in the database, not in the code that books it",
+    "7": "One page instead of a wizard: reason, doctor and time are chosen together",
+    "9": "An offer is a row with a deadline; no timer is kept in memory",
+}
 
 FINISHED: Final = (
     PlanSpec("clinic-schema", "Clinic schema", (

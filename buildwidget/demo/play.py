@@ -28,6 +28,7 @@ __all__ = ["DemoOptions", "play"]
 NOTEBOOK: Final = "01-live.ipynb"
 PAUSE: Final = 6.0  # seconds between two rounds of --loop
 STALL_PAUSE: Final = 150.0  # seconds, long enough for the build to count as stalled
+PLAN_STALL_PAUSE: Final = 660.0  # the same for a build by a plan, which is called quiet after ten minutes
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ class _Writer(threading.Thread):
                     self.over.set()
                 return
             self.hint = "The next build begins in a moment. Ctrl-C ends the demo."
-            if stop.wait(STALL_PAUSE if options.scenario is Scenario.STALL else PAUSE):
+            pause = PLAN_STALL_PAUSE if options.scenario.is_plan else STALL_PAUSE
+            if stop.wait(pause if options.scenario.stalls else PAUSE):
                 return
             seed += 1
             prepare(options.folder)
@@ -186,7 +188,7 @@ def _show(
     """Show the live view while the build is written."""
     plain = is_plain(console)
     # JupyterLab, or a stalled build, is still worth watching when nothing is written any more.
-    writer = _Writer(options, stop, stays=url is not None or (options.scenario is Scenario.STALL and not plain))
+    writer = _Writer(options, stop, stays=url is not None or (options.scenario.stalls and not plain))
 
     def done(_state: State) -> bool:
         if not writer.over.is_set():
@@ -214,6 +216,6 @@ def _show(
 
 
 def _end_word(options: DemoOptions) -> str:
-    if options.scenario is Scenario.STALL:
+    if options.scenario.stalls:
         return "Nothing is written any more: this build has stalled."
     return "The demo build has ended."

@@ -23,11 +23,20 @@ class Scenario(StrEnum):
     ROLLBACK = "rollback"
     GROWTH = "growth"
     PLAN = "plan"
+    PLAN_FAILURE = "plan-failure"
+    PLAN_STALL = "plan-stall"
+    PLAN_ROLLBACK = "plan-rollback"
+    PLAN_GROWTH = "plan-growth"
 
     @property
     def is_plan(self) -> bool:
         """Whether it is run from a plan, with locks; otherwise it is told by checkpoints."""
         return self.value.startswith("plan")
+
+    @property
+    def stalls(self) -> bool:
+        """Whether it ends with silence."""
+        return self.value.endswith("stall")
 
 
 #: The scenario where none is named.
