@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
@@ -147,6 +148,19 @@ def test_times_are_those_of_one_clock(scenario: Scenario, tmp_path: Path) -> Non
     for path in finished:
         age = datetime.now(UTC) - datetime.fromtimestamp(path.stat().st_mtime, UTC)
         assert age > timedelta(days=2), "a plan of an earlier week is as old as it says"
+
+
+def test_a_heartbeat_is_never_cut(tmp_path: Path) -> None:
+    """It is one line, and one write: a reader finds it whole or empty, as where a shell writes it."""
+    folder = prepare(tmp_path / "p")
+    runner = DemoRunner(folder, Scenario.PLAN, duration=3.0)
+    sizes: set[int] = set()
+    thread = runner.start()
+    while thread.is_alive():
+        for path in folder.glob(".buildrunner/locks/*/heartbeat"):
+            with suppress(FileNotFoundError):
+                sizes.add(len(path.read_bytes()))
+    assert sizes - {0} == {len("2026-01-05T09:00:00.000Z\n")}
 
 
 # -- a build that goes well -------------------------------------------------------------------------------------------
