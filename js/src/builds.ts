@@ -1,7 +1,7 @@
 // What is said of builds that a system decides on: plans and their phases, who works on them, and whether they live.
 
 import { stalledFor } from "./derive";
-import { failures } from "./failures";
+import { type Failure, failures } from "./failures";
 import { type AnyStatus, ago, clockTime, dateTime, duration, plural, statusWord, type Tone, toneOf } from "./format";
 import { type Life, lifeOf } from "./life";
 import { parseMs } from "./order";
@@ -68,9 +68,10 @@ export function presentItems(store: Store): Map<string, Item[]> {
   return out;
 }
 
-/** `3 of 8 phases, 1 running`. */
-export function counted(s: Standing): string {
-  const all = `${s.done.toLocaleString("en")} of ${plural(s.total, s.noun)}`;
+/** `3 of 8 phases, 1 running`; without the noun, `3 of 8, 1 running`. */
+export function counted(s: Standing, noun = s.noun): string {
+  const total = noun === "" ? s.total.toLocaleString("en") : plural(s.total, noun);
+  const all = `${s.done.toLocaleString("en")} of ${total}`;
   return s.running > 0 ? `${all}, ${s.running.toLocaleString("en")} running` : all;
 }
 
@@ -133,6 +134,20 @@ export function lifeLine(store: Store, life: Life, now: number): string {
   }
 }
 
+/** Whether a failure has nothing to do with the builds at work: of tasks, registries, and plans that are not built now. */
+export function isElsewhere(store: Store, failure: Failure): boolean {
+  if (!isSteered(store)) return false;
+  const present = new Set<string | null>(store.session.present);
+  return failure.items.every(({ key, kind }) => {
+    const id = key.slice(kind.length + 1);
+    if (kind === "component") return !present.has(id);
+    if (kind === "feature") return !present.has(store.features.get(id)?.component_id ?? null);
+    if (kind === "task") return true;
+    const plan = store.phases.get(id)?.component_id ?? null;
+    return plan !== null && !present.has(plan);
+  });
+}
+
 /** `lock · locks/phase-3/claim.json`: the rule and the file that decided a status. */
 export function sourceText(source: string): string {
   const at = source.indexOf(":");
@@ -143,4 +158,49 @@ export function sourceText(source: string): string {
 /** The tone of one item: what is done is green only where nobody says otherwise. */
 export function toneOfItem(status: AnyStatus, conflict: string | null | undefined): Tone {
   return status === "completed" && conflict ? "said" : toneOf(status);
+}
+
+/** Plans at work first, then the newest; what is no plan comes after them, in the given order. */
+export function plansInOrder(store: Store, components: readonly Component[]): Component[] {
+  const present = store.session.present ?? [];
+  const signs = new Map<string, number>();
+  for (const id of store.features.ids()) {
+    const f = store.features.get(id) as Feature;
+    if (f.component_id === null) continue;
+    const at = parseMs(f.heartbeat_at) ?? parseMs(f.claimed_at);
+    if (at !== null) signs.set(f.component_id, Math.max(at, signs.get(f.component_id) ?? 0));
+  }
+  const rank = (c: Component): number => {
+    const at = present.indexOf(c.component_id);
+    return at >= 0 ? at : c.component_type === "plan" ? present.length : present.length + 1;
+  };
+  const newest = (c: Component): number =>
+    Math.max(
+      signs.get(c.component_id) ?? 0,
+      ...[c.ended_at, c.started_at, c.created_at].map((text) => parseMs(text) ?? 0),
+    );
+  const keys = new Map(components.map((c) => [c, [rank(c), newest(c)] as const]));
+  return [...components].sort((a, b) => {
+    const [x, y] = [keys.get(a) as readonly [number, number], keys.get(b) as readonly [number, number]];
+    return x[0] - y[0] || y[1] - x[1];
+  });
+}
+
+/** `3` of `city-tours/3` in the plan `city-tours`. */
+export function shortId(id: string, plan: string | null): string {
+  return plan !== null && id.startsWith(`${plan}/`) ? id.slice(plan.length + 1) : id;
+}
+
+/** `Phase 3`, in the word of the system. */
+export function named(f: Feature): string {
+  const word = f.feature_type ?? "phase";
+  return `${word.charAt(0).toUpperCase()}${word.slice(1)} ${shortId(f.feature_id, f.component_id)}`;
+}
+
+/** The ids of what a phase that has not begun still waits for. */
+export function waitsFor(store: Store, f: Feature): string[] {
+  if (f.status !== "not_started") return [];
+  return f.dependencies
+    .filter((id) => !["completed", "skipped", "cancelled"].includes(store.features.get(id)?.status ?? ""))
+    .map((id) => shortId(id, f.component_id));
 }

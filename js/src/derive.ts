@@ -75,8 +75,12 @@ export function tally(store: Store): Tally | null {
   return null;
 }
 
-/** `Phase 5`, or `Phase 5 · Checkout` with its name. */
+/** `Phase 5`, or `Phase 5 · Checkout` with its name. A lock that names its phase is told by that: `shop · Phase 5`. */
 export function phaseTitle(phase: Phase): string {
+  const { component_id: plan, feature_id: feature } = phase;
+  if (plan && feature?.startsWith(`${plan}/`)) {
+    return [plan, `Phase ${feature.slice(plan.length + 1)}`, phase.name].filter(Boolean).join(" · ");
+  }
   const head = /^phase\b/i.test(phase.phase_id) ? phase.phase_id : `Phase ${phase.phase_id}`;
   return phase.name && phase.name !== phase.phase_id && phase.name !== head ? `${head} · ${phase.name}` : head;
 }

@@ -6,6 +6,7 @@ import { STATUS_WORDS } from "./words";
 
 export interface Subject {
   kind: string;
+  type?: string | null;
   status: AnyStatus;
   /** Everything about the item that a word may match. */
   text: string;
@@ -48,7 +49,8 @@ export function parseQuery(text: string): Query | null {
 
 /** Whether the subject passes: every word, one of the statuses, one of the kinds. */
 export function matches(query: Query, subject: Subject): boolean {
-  if (query.kinds !== null && !query.kinds.has(subject.kind)) return false;
+  const { kinds } = query;
+  if (kinds !== null && !kinds.has(subject.kind) && !kinds.has(subject.type ?? subject.kind)) return false;
   if (query.statuses !== null && !query.statuses.has(subject.status)) return false;
   if (query.words.length === 0) return true;
   const hay = `${subject.text} ${statusWord(subject.status)}`.toLowerCase();

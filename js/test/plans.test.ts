@@ -1,13 +1,14 @@
 // Builds of plans and locks: what the header says of them, and how they are listed.
 
+import axe from "axe-core";
 import { afterEach, describe, expect, it } from "vitest";
 import { lifeLine, verdictOf } from "../src/builds";
 import { plan, planPhase, plans } from "../src/dev/plans";
-import { task } from "../src/dev/scenario";
+import { message, task } from "../src/dev/scenario";
 import { lifeOf } from "../src/life";
 import type { Feature, State } from "../src/protocol";
 import { Store } from "../src/store";
-import { type Mounted, mount } from "./helpers";
+import { type Mounted, mount, row } from "./helpers";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -103,5 +104,103 @@ describe("the header of builds that a system decides on", () => {
     expect(text(".bw-now-name")).toBe("<img src=x onerror=alert(1)>");
     expect(text(".bw-life")).toContain("<b>phase 1</b>");
     expect(face.root.querySelector(".bw-header :is(img, script, .bw-life b)")).toBeNull();
+  });
+});
+
+describe("the list of plans and their phases", () => {
+  const keys = (): string[] =>
+    [...face.root.querySelectorAll<HTMLElement>(".bw-tree-body .bw-row")]
+      .sort((a, b) => Number(a.getAttribute("aria-rowindex")) - Number(b.getAttribute("aria-rowindex")))
+      .map((el) => el.dataset.key ?? "");
+  const cell = (key: string, column: string): string => plain(row(face.root, key).querySelector(column)?.textContent);
+
+  it("has those at work first and open, then the others by age and folded, and the registry last", () => {
+    face = mount(plans(Date.now()), 900);
+    expect(keys().filter((key) => /^(component|group)/.test(key))).toEqual([
+      "component:audio-guide",
+      "component:city-tours",
+      "component:photos",
+      "component:search",
+      "component:login",
+      "group:other-features",
+    ]);
+    expect(keys().filter((key) => key.startsWith("feature:"))).toHaveLength(11);
+    expect(texts(".bw-row-head .bw-c")).toEqual(["Name", "Status", "Owner", "Progress", "When"]);
+  });
+
+  it("orders phases by number: 14.9 before 14.10", () => {
+    const state = one([]);
+    state.features = ["14.10", "14.9", "2", "10"].map((id) => planPhase("shop", id));
+    face = mount(state);
+    expect(keys()).toEqual(["component:shop", ...["2", "10", "14.9", "14.10"].map((id) => `feature:shop/${id}`)]);
+  });
+
+  it("tells of a phase who works on it and when the last heartbeat was, at every width", () => {
+    for (const width of [400, 800, 1400]) {
+      face = mount(plans(Date.now()), width);
+      const shown = [...row(face.root, "feature:city-tours/3").querySelectorAll<HTMLElement>("span, div")]
+        .filter((el) => el.children.length === 0 && el.offsetParent !== null)
+        .map((el) => plain(el.textContent))
+        .join(" ");
+      expect(shown).toMatch(/1\d s ago/);
+      expect(shown).toContain("host-a");
+      expect(shown).toContain("the plan says not started");
+      face.stop();
+    }
+  });
+
+  it("notes a lock that was left behind, without red and without green", () => {
+    face = mount(plans(Date.now()), 1400);
+    const el = row(face.root, "feature:city-tours/4");
+    expect(cell("feature:city-tours/4", ".bw-note")).toContain("its lock phase-4 was left behind");
+    expect(el.querySelector(".bw-note-error, .bw-is-fail, .bw-is-done")).toBeNull();
+    expect(row(face.root, "feature:city-tours/1").querySelector(".bw-icon.bw-is-done")).not.toBeNull();
+  });
+
+  it("says what a phase waits for", () => {
+    face = mount(plans(Date.now()), 1400);
+    expect(cell("feature:city-tours/5", ".bw-note")).toBe("waits for 3");
+    expect(cell("feature:city-tours/7", ".bw-note")).toBe("");
+  });
+
+  it("opens a plan when its work begins", async () => {
+    face = mount(plans(Date.now()), 900);
+    expect(row(face.root, "component:photos").getAttribute("aria-expanded")).toBe("false");
+    const session = { ...face.live.store.session, present: ["photos"] };
+    face.live.apply([message("session_update", 2, session)]);
+    face.live.flush();
+    expect(row(face.root, "component:photos").getAttribute("aria-expanded")).toBe("true");
+    expect(keys()[0]).toBe("component:photos");
+  });
+
+  it("finds phases by their word", () => {
+    face = mount(plans(Date.now()), 900);
+    face.live.setFilter("kind:phase host-b");
+    face.live.flush();
+    expect(keys()).toEqual(["component:audio-guide", "feature:audio-guide/1"]);
+  });
+
+  it("tells failures of other work apart, without alarm", () => {
+    const state = plans(Date.now());
+    state.tasks = [task("old-test", { status: "error", error: "as it should" })];
+    face = mount(state);
+    expect(face.root.querySelector(".bw-errors")).toBeNull();
+    expect(text(".bw-elsewhere")).toContain("1 error outside the builds at work");
+    expect(text(".bw-counts")).not.toContain("failed");
+    (face.root.querySelector(".bw-elsewhere button") as HTMLElement).click();
+    expect(text(".bw-elsewhere .bw-error-text")).toBe("as it should");
+  });
+
+  it("finds nothing wrong with axe", async () => {
+    for (const theme of ["light", "dark"]) {
+      document.documentElement.dataset.theme = theme;
+      face = mount(plans(Date.now()), 900);
+      face.live.select(["feature:city-tours/3"]);
+      face.live.flush();
+      const { violations } = await axe.run(face.root);
+      face.stop();
+      delete document.documentElement.dataset.theme;
+      expect(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`)).toEqual([]);
+    }
   });
 });

@@ -1,18 +1,37 @@
 // Components with their features beneath, and the features' checklists.
 
+import { isSteered, plansInOrder, waitsFor } from "../builds";
 import type { Changes } from "../changes";
 import { inBuildOrder } from "../derive";
 import type { Live } from "../live";
 import { NaturalOrder } from "../order";
 import type { Feature } from "../protocol";
 import type { Entry } from "./entries";
-import { BLANK, type Cells, checkCells, componentCells, featureCells, groupCells } from "./rows";
+import { planCells, planPhaseCells } from "./plan-rows";
+import type { Column } from "./row-slot";
+import { BLANK, type Cells, checkCells, checkStatus, componentCells, featureCells, groupCells } from "./rows";
 import { TreeTab } from "./tree-tab";
 import type { TabSpec } from "./view";
 
 const OTHER = "group:other-features";
 /** With more items than this the components start folded. */
 const UNFOLDED = 80;
+
+const COLUMNS: readonly Column[] = [
+  { id: "name", title: "Name" },
+  { id: "status", title: "Status" },
+  { id: "chip", title: "Type" },
+  { id: "bar", title: "Progress" },
+  { id: "tests", title: "Tests" },
+  { id: "time", title: "Time" },
+];
+const PLAN_COLUMNS: readonly Column[] = [
+  { id: "name", title: "Name" },
+  { id: "status", title: "Status" },
+  { id: "chip", title: "Owner" },
+  { id: "bar", title: "Progress" },
+  { id: "time", title: "When" },
+];
 
 export const buildTab: TabSpec = {
   id: "build",
@@ -23,14 +42,7 @@ export const buildTab: TabSpec = {
     const orders: Orders = { components: new NaturalOrder(), features: new NaturalOrder() };
     return new TreeTab(face, {
       label: "Components and features",
-      columns: [
-        { id: "name", title: "Name" },
-        { id: "status", title: "Status" },
-        { id: "chip", title: "Type" },
-        { id: "bar", title: "Progress" },
-        { id: "tests", title: "Tests" },
-        { id: "time", title: "Time" },
-      ],
+      columns: (live) => (isSteered(live.store) ? PLAN_COLUMNS : COLUMNS),
       empty: "No components yet. They appear as soon as a checkpoint names them.",
       roots: (live) => roots(live, orders),
       cells,
@@ -39,19 +51,26 @@ export const buildTab: TabSpec = {
         for (const id of changes.features) yield `feature:${id}`;
       },
       reshaped(changes, known, live) {
+        if (changes.summary) {
+          const present = new Set(live.store.session.present);
+          for (const entry of known.values()) {
+            if (entry.kind === "component" && (entry.pinned === true) !== present.has(split(entry.key)[1])) return true;
+          }
+        }
         // A checklist that grew, shrank or moved on.
         for (const id of changes.features) {
           const entry = known.get(`feature:${id}`);
           const feature = live.store.features.get(id);
           if (entry === undefined || feature === undefined) return true;
           if (entry.children.length !== feature.tasks.length) return true;
-          if (feature.tasks.some((t, i) => entry.children[i]?.status !== (t.completed ? "completed" : "not_started")))
-            return true;
+          if (feature.tasks.some((t, i) => entry.children[i]?.status !== checkStatus(t))) return true;
         }
         return false;
       },
       // What was done before anybody looked is folded: the eye should fall on what is going on.
-      openAtFirst: (entry, total) => entry.kind !== "feature" && total <= UNFOLDED && entry.status !== "completed",
+      // Where plans decide, those at work are open, and nothing else.
+      openAtFirst: (entry, total) =>
+        entry.kind !== "feature" && !isSteered(face.live.store) && total <= UNFOLDED && entry.status !== "completed",
     });
   },
 };
@@ -76,14 +95,19 @@ function roots(live: Live, orders: Orders): Entry[] {
     if (list) list.push(featureEntry(feature));
     else byComponent.set(owner, [featureEntry(feature)]);
   }
-  const components = orders.components.sort(store.components.list(), (c) => c.component_id);
-  const out: Entry[] = inBuildOrder(components).map((c) => ({
+  const natural = orders.components.sort(store.components.list(), (c) => c.component_id);
+  const steered = isSteered(store);
+  const present = new Set(steered ? store.session.present : []);
+  const components = steered ? plansInOrder(store, natural) : inBuildOrder(natural);
+  const out: Entry[] = components.map((c) => ({
     key: `component:${c.component_id}`,
     kind: "component",
+    type: c.component_type,
+    pinned: present.has(c.component_id),
     status: c.status,
     name: c.name || c.component_id,
     progress: c.progress,
-    text: `${c.component_id} ${c.name} ${c.component_type ?? ""} ${c.error ?? ""}`,
+    text: `${c.component_id} ${c.name} ${c.component_type ?? ""} ${c.error ?? ""} ${c.conflict ?? ""}`,
     selectable: true,
     detail: false,
     children: byComponent.get(c.component_id) ?? [],
@@ -93,7 +117,7 @@ function roots(live: Live, orders: Orders): Entry[] {
       key: OTHER,
       kind: "group",
       status: "unknown",
-      name: "Other features",
+      name: steered ? "Registry" : "Other features",
       progress: -1,
       text: "",
       selectable: false,
@@ -109,16 +133,17 @@ function featureEntry(f: Feature): Entry {
   return {
     key: `feature:${f.feature_id}`,
     kind: "feature",
+    type: f.feature_type ?? null,
     status: f.status,
     name: f.name || f.feature_id,
     progress: f.progress,
-    text: `${f.feature_id} ${f.name} ${f.priority ?? ""} ${f.description ?? ""} ${f.error ?? ""}`,
+    text: `${f.feature_id} ${f.name} ${f.priority ?? ""} ${f.description ?? ""} ${f.error ?? ""} ${f.owner ?? ""} ${f.conflict ?? ""}`,
     selectable: true,
     detail: false,
     children: f.tasks.map((t, i) => ({
       key: `check:${i}:${f.feature_id}`,
       kind: "check",
-      status: t.completed ? "completed" : "not_started",
+      status: checkStatus(t),
       name: t.name,
       progress: 0,
       text: "",
@@ -134,11 +159,15 @@ function cells(live: Live, key: string, entry: Entry | undefined): Cells {
   const [kind, id] = split(key);
   if (kind === "component") {
     const c = store.components.get(id);
-    return c ? componentCells(c, entry?.children.length ?? 0, live.now()) : BLANK;
+    if (c === undefined) return BLANK;
+    if (!isSteered(store)) return componentCells(c, entry?.children.length ?? 0, live.now());
+    const parts = entry?.children.flatMap((child) => store.features.get(split(child.key)[1]) ?? []) ?? [];
+    return planCells(c, parts, live.now());
   }
   if (kind === "feature") {
     const f = store.features.get(id);
-    return f ? featureCells(f) : BLANK;
+    if (f === undefined) return BLANK;
+    return f.feature_type ? planPhaseCells(f, waitsFor(store, f), live.now()) : featureCells(f);
   }
   if (kind === "check") {
     const [index, owner] = split(id);

@@ -7,6 +7,8 @@ import type { Row } from "./virtual-tree";
 export interface Entry {
   key: string;
   kind: string;
+  /** The word of its system for what it is, if there is one: `phase`. */
+  type?: string | null;
   status: AnyStatus;
   name: string;
   progress: number;
@@ -15,6 +17,8 @@ export interface Entry {
   selectable: boolean;
   /** Checklists, steps: shown when their owner is, never matched by themselves. */
   detail: boolean;
+  /** It is at work now: open, once it becomes so. */
+  pinned?: boolean;
   children: Entry[];
 }
 

@@ -164,7 +164,7 @@ class Tabs implements View {
           @click=${() => this.open(t.id, false)}
           @keydown=${(e: KeyboardEvent) => this.#key(e)}
         >
-          ${t.title}${n === null || n === 0 ? "" : html`<span class="bw-tab-count">${n.toLocaleString("en")}</span>`}
+          ${typeof t.title === "string" ? t.title : t.title(live)}${n === null || n === 0 ? "" : html`<span class="bw-tab-count">${n.toLocaleString("en")}</span>`}
         </button>`;
       })}`,
       this.#bar,

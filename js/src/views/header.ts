@@ -69,7 +69,7 @@ export interface Picture {
   tone: Tone;
   title: string;
   /** The parts of the bar, in per cent of the whole; `open`: the range that running work leaves. */
-  bar: { tone: "done" | "solid"; done: number; run: number; open: number; fail: number };
+  bar: { tone: "done" | "said" | "solid"; done: number; run: number; open: number; fail: number };
   /** After the percentage. */
   range: string;
   valueText: string;

@@ -1,6 +1,7 @@
 // Errors first, then warnings: short, so that the table stays in sight, and open to more.
 
 import { html, nothing, render, type TemplateResult } from "lit-html";
+import { isElsewhere, isSteered } from "../builds";
 import type { Changes } from "../changes";
 import { type Failed, type Failure, failures } from "../failures";
 import { errorLine, plural } from "../format";
@@ -27,6 +28,10 @@ export class Problems implements View {
   #allErrors = false;
   #errors: Entry[] = [];
   #count = 0;
+  /** What failed, but not in the builds at work; and whether it is shown. */
+  #elsewhere: Entry[] = [];
+  #elsewhereCount = 0;
+  #elsewhereOpen = false;
   /** The errors and warnings that are shown whole, by key. */
   readonly #open = new Set<string>();
   /** Those of which something does not fit, by key. */
@@ -51,23 +56,30 @@ export class Problems implements View {
   }
 
   update(changes: Changes): void {
-    const errors = changes.all || changes.errors || changes.structure;
+    const { store } = this.#face.live;
+    // Which builds are at work decides on what is told first.
+    const errors = changes.all || changes.errors || changes.structure || (changes.summary && isSteered(store));
     if (!errors && !changes.warnings) return;
     if (errors) this.#find();
     this.#render();
   }
 
   #find(): void {
-    const found = failures(this.#face.live.store);
-    this.#count = found.length;
-    this.#errors = entries(found);
+    const { store } = this.#face.live;
+    const found = failures(store);
+    const outside = found.filter((failure) => isElsewhere(store, failure));
+    const inside = outside.length === 0 ? found : found.filter((failure) => !outside.includes(failure));
+    this.#count = inside.length;
+    this.#errors = entries(inside);
+    this.#elsewhereCount = outside.length;
+    this.#elsewhere = entries(outside);
   }
 
   #render(): void {
     // What is waited for has a place of its own: see waiting.ts.
     const warnings = this.#face.live.store.warnings().filter((w) => w.code !== "waiting");
-    this.el.hidden = this.#errors.length === 0 && warnings.length === 0;
-    render(html`${this.#errorList()}${this.#warningList(warnings)}`, this.el);
+    this.el.hidden = this.#errors.length === 0 && warnings.length === 0 && this.#elsewhereCount === 0;
+    render(html`${this.#errorList()}${this.#warningList(warnings)}${this.#elsewhereList()}`, this.el);
     this.#measureSoon();
   }
 
@@ -112,6 +124,34 @@ export class Problems implements View {
             >
               ${this.#allErrors ? "Show fewer" : `Show ${all.length - FEW_ERRORS} more`}
             </button>`
+          : nothing
+      }
+    </div>`;
+  }
+
+  /** Without alarm: it may be old, or of a test. */
+  #elsewhereList(): TemplateResult | typeof nothing {
+    const n = this.#elsewhereCount;
+    if (n === 0) return nothing;
+    const open = this.#elsewhereOpen;
+    return html`<div class="bw-elsewhere" role="group" aria-label="Errors outside the builds at work">
+      <h3 class="bw-section-title">${icon("fail")}${plural(n, "error")} outside the builds at work</h3>
+      <button
+        type="button"
+        class="bw-button"
+        aria-expanded=${String(open)}
+        @click=${() => {
+          this.#elsewhereOpen = !open;
+          this.#render();
+        }}
+      >
+        ${open ? "Hide" : "Show"}
+      </button>
+      ${
+        open
+          ? html`<ul class="bw-list">
+              ${this.#elsewhere.map((entry) => this.#error(entry))}
+            </ul>`
           : nothing
       }
     </div>`;

@@ -49,6 +49,7 @@ export function fillSlot(slot: Slot, cells: Cells): void {
     slot.chip.className = `bw-chip${cells.chipTone ? ` bw-chip-${cells.chipTone}` : ""}`;
   slot.chip.hidden = cells.chip === "";
   slot.bar.hidden = cells.bar === null;
+  slot.barText.classList.toggle("bw-bar-alone", cells.bar === null);
   if (cells.bar !== null && old?.bar !== cells.bar) slot.fill.style.transform = `scaleX(${cells.bar / 100})`;
   text(slot.barText, cells.barText);
   text(slot.tests, cells.tests);

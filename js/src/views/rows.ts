@@ -14,7 +14,7 @@ import {
   statusWord,
   toneOf,
 } from "../format";
-import type { ChecklistTask, Component, Feature, Phase, PhaseStep, Task } from "../protocol";
+import type { ChecklistTask, Component, Feature, Phase, PhaseStep, Status, Task } from "../protocol";
 
 /** What stands in a row. Empty text: an empty cell. */
 export interface Cells {
@@ -53,7 +53,7 @@ export const BLANK: Cells = {
   timeTitle: "",
 };
 
-function head(status: AnyStatus, raw: string | null): { tone: Tone; status: string; statusTitle: string } {
+export function head(status: AnyStatus, raw: string | null): { tone: Tone; status: string; statusTitle: string } {
   // A word that nobody knows is shown as it was written.
   const word = status === "unknown" && raw ? raw.slice(0, 40) : statusWord(status);
   return {
@@ -146,12 +146,19 @@ function testsCell(pass: boolean | null): Pick<Cells, "tests" | "testsTone"> {
   return pass ? { tests: "Pass", testsTone: "done" } : { tests: "Fail", testsTone: "fail" };
 }
 
+/** That of the box, unless the line says more. */
+export function checkStatus(t: ChecklistTask): Status {
+  return t.status ?? (t.completed ? "completed" : "not_started");
+}
+
 export function checkCells(t: ChecklistTask, now: number): Cells {
+  const status = checkStatus(t);
+  const known = status === "completed" || status === "not_started";
   const at = t.timestamp === null ? null : elapsed(t.timestamp, null, now);
   return {
     ...BLANK,
-    tone: t.completed ? "done" : "idle",
-    status: t.completed ? "Done" : "Open",
+    tone: toneOf(status),
+    status: known ? (t.completed ? "Done" : "Open") : statusWord(status),
     name: t.name || t.id,
     time: at === null ? "" : ago(at),
     timeTitle: fullTime(t.timestamp),

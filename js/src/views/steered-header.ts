@@ -3,6 +3,7 @@
 import { html, nothing, type TemplateResult } from "lit-html";
 import {
   counted,
+  isElsewhere,
   lifeLine,
   presentBuilds,
   presentItems,
@@ -13,6 +14,7 @@ import {
   wordFor,
 } from "../builds";
 import type { Changes } from "../changes";
+import { failures } from "../failures";
 import { clampPercent, elapsed, fullTime, percent, plural, type Tone } from "../format";
 import { type Life, lifeOf } from "../life";
 import type { Picture } from "./header";
@@ -34,6 +36,7 @@ const LIFE_TONES: Record<Life, Tone> = {
 export class Steered {
   readonly #face: Face;
   /** How the items of each present build stand, and all of them; null: to be counted. */
+  #failedHere = 0;
   #known: { each: Map<string, Standing>; all: Standing } | null = null;
 
   constructor(face: Face) {
@@ -41,14 +44,17 @@ export class Steered {
   }
 
   update(changes: Changes): void {
-    if (changes.all || changes.structure || changes.summary || changes.features.size > 0 || changes.phases.size > 0)
-      this.#known = null;
+    const { all, structure, summary, errors, features, phases } = changes;
+    if (all || structure || summary || errors || features.size > 0 || phases.size > 0) this.#known = null;
   }
 
   picture(clock: number, failed: number): Picture {
     const { store } = this.#face.live;
     const { session, progress } = store;
-    this.#known ??= count(presentItems(store));
+    if (this.#known === null) {
+      this.#known = count(presentItems(store));
+      this.#failedHere = failed === 0 ? 0 : failures(store).filter((one) => !isElsewhere(store, one)).length;
+    }
     const { all } = this.#known;
     const life = lifeOf(store, clock);
     const { word, tone } = wordFor(store, all, life, failed);
@@ -63,7 +69,7 @@ export class Steered {
       tone,
       title: session.status_source ? `${word} (by ${session.status_source})` : word,
       bar: {
-        tone: tone === "done" ? "done" : "solid",
+        tone: tone === "done" || tone === "said" ? tone : "solid",
         done: whole,
         run: 0,
         open: high - whole,
@@ -72,16 +78,17 @@ export class Steered {
       range,
       valueText: [percent(value), range, word].filter(Boolean).join(", "),
       took: elapsed(session.started_at, session.ended_at ?? at, clock),
-      facts: this.#facts(life, clock, failed),
+      facts: this.#facts(life, clock),
     };
   }
 
-  #facts(life: Life, clock: number, failed: number): TemplateResult {
+  #facts(life: Life, clock: number): TemplateResult {
     const { live, uid } = this.#face;
     const { store } = live;
     const { each, all } = this.#known as { each: Map<string, Standing>; all: Standing };
     const builds = presentBuilds(store);
     const rest = builds.length - FEW;
+    const here = this.#failedHere;
     const line = lifeLine(store, life, clock);
     const part = (n: number, tone: Tone, text: string): TemplateResult | typeof nothing =>
       n === 0 ? nothing : html`<span class="bw-count bw-is-${tone}">${icon(tone)}${text}</span>`;
@@ -111,7 +118,7 @@ export class Steered {
         >
         <span class="bw-counts" id="${uid}-counts">
           <span class="bw-count">${counted(all)}</span>
-          ${part(failed, "fail", `${failed.toLocaleString("en")} failed`)}
+          ${part(here, "fail", `${here.toLocaleString("en")} failed`)}
           ${part(all.blocked, "block", `${all.blocked.toLocaleString("en")} blocked`)}
           ${part(all.disputed, "said", `${all.disputed.toLocaleString("en")} in conflict`)}
         </span>

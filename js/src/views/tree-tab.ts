@@ -1,6 +1,7 @@
 // A tab that is a tree: the toolbar above it, and when to make its rows anew.
 
 import { html, nothing, render } from "lit-html";
+import { isSteered } from "../builds";
 import type { Changes } from "../changes";
 import type { Live } from "../live";
 import { naturalCompare } from "../order";
@@ -14,7 +15,8 @@ import { type Row, VirtualTree } from "./virtual-tree";
 /** Where the items of a tree come from. */
 export interface TreeSource {
   label: string;
-  columns: readonly Column[];
+  /** May be others for another system: the same list as long as they are the same. */
+  columns(live: Live): readonly Column[];
   /** What to say when there is nothing at all. */
   empty: string;
   roots(live: Live): Entry[];
@@ -47,6 +49,9 @@ export class TreeTab implements TabView {
   readonly #folds = new Map<string, boolean>();
   #entries = new Map<string, Entry>();
   #openDefault: ((entry: Entry) => boolean) | null = null;
+  #columns: readonly Column[];
+  /** The entries that were opened because they were pinned: once, not against who folds them. */
+  readonly #pinned = new Set<string>();
   #sort: SortId = "order";
   #shown = 0;
   #total = 0;
@@ -62,9 +67,10 @@ export class TreeTab implements TabView {
     this.#tools.className = "bw-tools";
     this.#empty = document.createElement("p");
     this.#empty.className = "bw-empty-line";
+    this.#columns = source.columns(face.live);
     this.#tree = new VirtualTree(
       source.label,
-      source.columns,
+      this.#columns,
       {
         cells: (row) => this.#cells(row.key),
         toggle: (row, expanded) => this.#fold(row.key, expanded),
@@ -165,6 +171,9 @@ export class TreeTab implements TabView {
     this.#timer = undefined;
     this.#builtAt = performance.now();
     const { live } = this.#face;
+    const columns = this.#source.columns(live);
+    if (columns !== this.#columns) this.#tree.setColumns(columns);
+    this.#columns = columns;
     const roots = this.#source.roots(live);
     const entries = new Map<string, Entry>();
     let total = 0;
@@ -197,6 +206,10 @@ export class TreeTab implements TabView {
   }
 
   #isOpen(entry: Entry): boolean {
+    if (entry.pinned === true && !this.#pinned.has(entry.key)) {
+      this.#pinned.add(entry.key);
+      this.#folds.set(entry.key, true);
+    }
     const known = this.#folds.get(entry.key);
     if (known !== undefined) return known;
     const open = this.#openDefault?.(entry) ?? false;
@@ -241,7 +254,7 @@ export class TreeTab implements TabView {
             class="bw-input"
             aria-label="Filter"
             aria-describedby="${uid}-filter-help"
-            placeholder="Filter: words, status:error, kind:feature"
+            placeholder=${`Filter: words, status:error, kind:${isSteered(live.store) ? "phase" : "feature"}`}
             spellcheck="false"
             autocomplete="off"
             data-lm-suppress-shortcuts="true"

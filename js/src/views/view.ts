@@ -29,7 +29,8 @@ export interface Face {
 /** One tab of the face. Later views (graph, timeline, terminal) join the list in `registry.ts`. */
 export interface TabSpec {
   id: string;
-  title: string;
+  /** In the words of the system. */
+  title: string | ((live: Live) => string);
   /** How many things it holds; null hides the number. */
   count(live: Live): number | null;
   /** Whether there is anything to show. */

@@ -32,6 +32,7 @@ const PAGE_LEAST = 5;
 
 export class VirtualTree {
   readonly el: HTMLElement;
+  readonly #headRow = div("bw-row bw-row-head");
   readonly #scroller: HTMLElement;
   readonly #body: HTMLElement;
   readonly #window: RowWindow;
@@ -52,21 +53,12 @@ export class VirtualTree {
     this.el.setAttribute("role", "treegrid");
     this.el.setAttribute("aria-label", label);
     this.el.setAttribute("aria-multiselectable", "true");
-    this.el.setAttribute("aria-colcount", String(columns.length));
-    const shown = columns.map((c) => c.id);
-    this.el.dataset.without = COLUMNS.filter((id) => !shown.includes(id)).join(" ");
     const headGroup = div("bw-tree-head");
     headGroup.setAttribute("role", "rowgroup");
-    const headRow = div("bw-row bw-row-head");
-    headRow.setAttribute("role", "row");
-    headRow.setAttribute("aria-rowindex", "1");
-    for (const column of columns) {
-      const cell = div(`bw-c bw-c-${column.id}`);
-      cell.setAttribute("role", "columnheader");
-      cell.textContent = column.title;
-      headRow.append(cell);
-    }
-    headGroup.append(headRow);
+    this.#headRow.setAttribute("role", "row");
+    this.#headRow.setAttribute("aria-rowindex", "1");
+    headGroup.append(this.#headRow);
+    this.setColumns(columns);
     this.#scroller = div("bw-tree-scroll");
     this.#scroller.setAttribute("role", "presentation");
     this.#body = div("bw-tree-body");
@@ -78,6 +70,22 @@ export class VirtualTree {
     this.#body.addEventListener("click", (e) => this.#onClick(e), { signal });
     this.#body.addEventListener("keydown", (e) => this.#onKey(e), { signal });
     this.#body.addEventListener("focusin", (e) => this.#onFocus(e), { signal });
+  }
+
+  /** The columns and their titles. */
+  setColumns(columns: readonly Column[]): void {
+    this.el.setAttribute("aria-colcount", String(columns.length));
+    const shown = columns.map((c) => c.id);
+    this.el.dataset.without = COLUMNS.filter((id) => !shown.includes(id)).join(" ");
+    this.el.dataset.titles = columns.map((c) => c.title).join(" ");
+    this.#headRow.replaceChildren(
+      ...columns.map((column) => {
+        const cell = div(`bw-c bw-c-${column.id}`);
+        cell.setAttribute("role", "columnheader");
+        cell.textContent = column.title;
+        return cell;
+      }),
+    );
   }
 
   /** The rows in order. Call when rows came, went or moved. */

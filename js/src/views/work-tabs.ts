@@ -1,5 +1,6 @@
 // Phases with their steps, and tasks by who runs them.
 
+import { isSteered } from "../builds";
 import type { Changes } from "../changes";
 import { phasesInOrder, phaseTitle } from "../derive";
 import type { Live } from "../live";
@@ -7,9 +8,24 @@ import { NaturalOrder } from "../order";
 import type { Task } from "../protocol";
 import { split } from "./build-tab";
 import type { Entry } from "./entries";
+import type { Column } from "./row-slot";
 import { BLANK, type Cells, groupCells, phaseCells, problemCells, stepCells, taskCells } from "./rows";
 import { TreeTab } from "./tree-tab";
 import type { TabSpec } from "./view";
+
+const PHASE_COLUMNS: readonly Column[] = [
+  { id: "name", title: "Phase" },
+  { id: "status", title: "Status" },
+  { id: "bar", title: "Tasks" },
+  { id: "time", title: "Time" },
+];
+const TASK_COLUMNS: readonly Column[] = [
+  { id: "name", title: "Task" },
+  { id: "status", title: "Status" },
+  { id: "chip", title: "Kind" },
+  { id: "bar", title: "Progress" },
+  { id: "time", title: "Time" },
+];
 
 const detail = (key: string): Entry => ({
   key,
@@ -25,18 +41,14 @@ const detail = (key: string): Entry => ({
 
 export const phasesTab: TabSpec = {
   id: "phases",
-  title: "Phases",
+  // Where plans have phases, what is told here are the locks on them.
+  title: (live) => (isSteered(live.store) ? "Locks" : "Phases"),
   count: (live) => live.store.phases.size,
   shown: (live) => live.store.phases.size > 0,
   create(face) {
     return new TreeTab(face, {
       label: "Phases and their steps",
-      columns: [
-        { id: "name", title: "Phase" },
-        { id: "status", title: "Status" },
-        { id: "bar", title: "Tasks" },
-        { id: "time", title: "Time" },
-      ],
+      columns: () => PHASE_COLUMNS,
       empty: "No phases yet.",
       roots: (live) =>
         phasesInOrder(live.store).map((p) => ({
@@ -91,13 +103,7 @@ export const tasksTab: TabSpec = {
     const order = new NaturalOrder();
     return new TreeTab(face, {
       label: "Tasks",
-      columns: [
-        { id: "name", title: "Task" },
-        { id: "status", title: "Status" },
-        { id: "chip", title: "Kind" },
-        { id: "bar", title: "Progress" },
-        { id: "time", title: "Time" },
-      ],
+      columns: () => TASK_COLUMNS,
       empty: "No tasks yet.",
       roots: (live) => taskRoots(live, order),
       cells(live: Live, key: string, entry: Entry | undefined): Cells {
