@@ -232,7 +232,7 @@ class Merge:
         """Replace the items of the builds that may have changed, and decide which of them are present."""
         self._builds.set_copied(self._copied)
         was_planned, self._is_planned = self._is_planned, self._builds.active
-        stale = self._builds.settle(self._now)
+        stale = self._builds.settle()
         if self._is_planned != was_planned:
             stale |= self._builds.ids
             for shape in _HINTS:
@@ -249,7 +249,7 @@ class Merge:
             # A checkpoint that is newer than every sign of life of a plan: that build is the present one.
             seen = verdict.evidence_at or _EPOCH
             verdict = verdict if newest <= seen + _TOGETHER_WITHIN else None
-        self._verdict_now = verdict if verdict is not None and verdict.present else None
+        self._verdict_now = verdict if verdict is not None and verdict.why else None
 
     def publish(self, news: Iterable[ItemNews | Progress | Runtime], now: datetime) -> Delta:
         """Apply publications, and return what may have changed in the build.

@@ -25,7 +25,7 @@ class Summary(msgspec.Struct, kw_only=True):
     present
         The ids of the components that are being built, or were last.
     features
-        Id → status: of the present components, or of all features if no component is present.
+        Id → status: of the present components; of all features if no system decides.
     percent, low, high
         Percent completed, and the range that running work leaves; None: not known.
     life
@@ -54,7 +54,8 @@ def summarise(state: State, now: datetime) -> Summary:
     """Return the summary of a state at ``now``."""
     session, progress = state.session, state.progress
     present = set(session.present)
-    features = [item for item in state.features if not present or item.component_id in present]
+    every = not present and session.system is None
+    features = [item for item in state.features if every or item.component_id in present]
     components = [item for item in state.components if item.component_id in present]
     reasons = [session.status_source or "no file says anything", *([session.evidence] if session.evidence else [])]
     return Summary(

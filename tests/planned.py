@@ -13,7 +13,7 @@ from buildwidget.merge import Merge
 from buildwidget.model import Component, Feature, State
 from buildwidget.state import BuildState
 from buildwidget.summary import Summary, summarise
-from buildwidget.systems import Record, parse
+from buildwidget.systems import Record, parse, shape_of
 from buildwidget.systems.buildrunner.plan import Plan, PlanPhase
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -99,7 +99,7 @@ class Files:
 
     def records(self) -> dict[str, Record]:
         """The record of each file."""
-        return {path: parse(path, raw, ago(age)) for path, (raw, age) in self.all.items()}
+        return {path: parse(path, raw, ago(age)) for path, (raw, age) in self.all.items() if shape_of(path)}
 
     def state(self, now: datetime = NOW) -> State:
         """The state that the files make when they are read at once."""

@@ -23,7 +23,8 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True):
     why
         The rule that chose them, in words.
     total, completed, running
-        Features of the present components: all that count, those that are completed, those in progress.
+        Features of the present components: all that count, those that are completed, those in progress; None: not
+        known.
     percent, low, high
         Percent of the features that are completed; ``high`` if all that is in progress were. None: not known.
     status
@@ -43,8 +44,8 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True):
     system: str
     present: tuple[str, ...] = ()
     why: str = ""
-    total: int = 0
-    completed: int = 0
+    total: int | None = None
+    completed: int | None = None
     running: int = 0
     percent: float | None = None
     low: float | None = None

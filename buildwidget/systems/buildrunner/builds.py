@@ -50,6 +50,7 @@ class Builds:
         self._plans: dict[str, Record] = {}  # slug -> its record
         self._folders: dict[str, dict[Shape, Record]] = {}
         self._locks: dict[str, Lock] = {}
+        self._leaving: dict[str, tuple[Lock, str | None]] = {}  # a folder that is being removed -> what it was
         self._owner: dict[str, str | None] = {}  # folder -> slug
         self._of_build: dict[str, list[Lock]] = {}
         self._single: dict[Shape, Record] = {}  # journal, saved session, current phase, batches
@@ -85,6 +86,7 @@ class Builds:
 
     def _update_plan(self, slug: str, record: Record | None) -> None:
         self._reassign = self._reassign or (slug in self._plans) != (record is not None and self._has_phases(record))
+        self._reassign = self._reassign or self._depends_on_time()
         if record is None or not self._has_phases(record):
             self._plans.pop(slug, None)
         else:
@@ -123,29 +125,34 @@ class Builds:
         else:
             files[shape] = record
         before = self._locks.get(folder)
+        if record is not None:
+            self._leaving.pop(folder, None)
+        elif before is not None:  # the files of a folder go one by one, and each takes with it what it said
+            self._leaving.setdefault(folder, (before, self._owner.get(folder)))
         lock = lock_of(folder, files, copied=self._copied) if files else None
         if lock is None:
             self._folders.pop(folder, None)
             self._locks.pop(folder, None)
-            if before is not None:
-                self._release(before)
+            if folder in self._leaving:
+                self._release(*self._leaving.pop(folder))
                 self._reassign = True
             return
         self._locks[folder] = lock
         owner = self._owner.get(folder)
-        if before is None or before.facts() != lock.facts() or owner is None:
+        if before is None or before.facts() != lock.facts() or owner is None or self._depends_on_time():
             self._reassign = True
         else:
-            if lock.said is None:  # which build it belongs to may depend on who was alive last
-                self._reassign = True
             locks = self._of_build.get(owner, [])
             self._of_build[owner] = [lock if one.folder == folder else one for one in locks]
         if owner is not None:
             self._stale.add(owner)
 
-    def _release(self, lock: Lock) -> None:
-        """Remember a lock that went while the plan did not say that its phase is over."""
-        slug = self._owner.get(lock.folder)
+    def _depends_on_time(self) -> bool:
+        """Whether owners may depend on what was written last: a lock, or the list of batches, names no build."""
+        return Shape.BATCHES in self._single or any(lock.said is None for lock in self._locks.values())
+
+    def _release(self, lock: Lock, slug: str | None) -> None:
+        """Remember a lock that went while the plan of its build, ``slug``, did not say that its phase is over."""
         if slug is None:
             return
         key = lock.phase.lower()
@@ -177,10 +184,10 @@ class Builds:
 
     # -- deciding -------------------------------------------------------------------------------------------------
 
-    def settle(self, now: datetime) -> set[str]:
+    def settle(self) -> set[str]:
         """Decide what may have changed, and return the ids of the builds whose items may be different."""
         if self._reassign:
-            self._assign(now)
+            self._assign()
             self._reassign = False
         stale, self._stale = self._stale, set()
         for slug in stale:
@@ -214,13 +221,21 @@ class Builds:
         if build is None:
             return []
         known = slug if self.active else None
-        return [(phase_of(lock, known, over=lock in build.over), lock.at) for lock in build.evidence.locks]
+        found: list[tuple[Phase, datetime]] = []
+        for lock in build.evidence.locks:
+            phase = build.phases.get(lock.phase.lower())
+            feature = feature_id(slug, phase.id) if phase is not None and known else None
+            found.append((phase_of(lock, known, feature, over=lock in build.over), lock.at))
+        return found
 
     @property
     def unclaimed(self) -> list[tuple[Phase, datetime]]:
         """The locks that belong to no build."""
-        free = [lock for folder, lock in self._locks.items() if not self._owner.get(folder)]
-        return [(phase_of(lock, None, over=False), lock.at) for lock in free]
+        return [(phase_of(lock, None, None, over=False), lock.at) for lock in self._free]
+
+    @property
+    def _free(self) -> list[Lock]:
+        return [lock for folder, lock in self._locks.items() if not self._owner.get(folder)]
 
     def _evidence(self, slug: str) -> Evidence:
         record = self._plans.get(slug)
@@ -256,7 +271,7 @@ class Builds:
 
     # -- which lock belongs to which build ------------------------------------------------------------------------
 
-    def _assign(self, now: datetime) -> None:
+    def _assign(self) -> None:
         before = self._owner
         owner: dict[str, str | None] = {}
         newest: dict[str, datetime] = {}  # build -> its newest lock
@@ -268,7 +283,7 @@ class Builds:
         named = {folder for folder, slug in owner.items() if slug}
         for folder in sorted(self._locks):
             if folder not in named:
-                owner[folder] = self._guess(self._locks[folder], owner, newest, now)
+                owner[folder] = self._guess(self._locks[folder], owner, newest)
         self._owner = owner
         self._of_build = {}
         for folder, slug in owner.items():
@@ -281,18 +296,22 @@ class Builds:
             self._batch_owner = self._owner_of_batches(batches.detail)
         self._stale.update(filter(None, [previous, self._batch_owner]))
 
-    def _guess(
-        self, lock: Lock, owner: dict[str, str | None], newest: dict[str, datetime], now: datetime
-    ) -> str | None:
+    def _guess(self, lock: Lock, owner: dict[str, str | None], newest: dict[str, datetime]) -> str | None:
         """The build of a lock that names none: by the name of its phase, by what else is written now."""
         key = lock.phase.lower()
         having = [slug for slug in self._plans if self._phase(slug, key) is not None]
         words = words_of(lock.name)
         found = [slug for slug in having if words and self._is_titled(slug, key, words)]
-        found = [slug for slug in found if self._is_open(slug, key)] or found
+        found = self._last_written([slug for slug in found if self._is_open(slug, key)] or found)
         current = self._single.get(Shape.CURRENT_PHASE)
         hint: CurrentPhase | None = current.detail if current is not None else None
-        if not found and hint is not None and hint.build and current is not None and now - _written(current) < _DAY:
+        if (
+            not found
+            and hint is not None
+            and hint.build
+            and current is not None
+            and abs(lock.at - _written(current)) < _DAY
+        ):
             found = [same_build(slug_of(hint.build), self._plans) or slug_of(hint.build)]
         if not found:  # that of the newest other lock; rather one whose plan has such a phase open, or that has no plan
             able = [slug for slug in newest if slug not in self._plans or self._is_open(slug, key)]
@@ -350,6 +369,8 @@ class Builds:
     def verdict(self, now: datetime) -> Verdict:
         """The verdict on what is present. Call `settle` before."""
         present, why, until = self._present(now)
+        if not present:
+            return self._of_unclaimed()
         builds = [self._builds[slug] for slug in present if slug in self._builds]
         counted = [phase for build in builds for phase in build.counted]
         done = sum(phase.status is Status.COMPLETED for phase in counted)
@@ -379,6 +400,24 @@ class Builds:
             valid_until=until,
         )
 
+    def _of_unclaimed(self) -> Verdict:
+        """The verdict where nothing tells which build the locks belong to: somebody works, on what is not known."""
+        newest = max(self._free, key=lambda lock: (lock.finished is None, lock.at, lock.folder), default=None)
+        if newest is None:
+            return Verdict(system=NAME)
+        runs = newest.finished is None
+        return Verdict(
+            system=NAME,
+            why="locks that name no build",
+            running=sum(lock.finished is None for lock in self._free),
+            status=BuildStatus.IN_PROGRESS if runs else BuildStatus.UNKNOWN,
+            evidence_at=newest.at,
+            evidence=_words(newest),
+            silent_after=CLAIMS_SILENT_AFTER,
+            phase=(newest.name or newest.phase) if runs else None,
+            started_at=min(lock.claimed for lock in self._free),
+        )
+
     @staticmethod
     def _newest_evidence(
         builds: list[Build],
@@ -392,10 +431,7 @@ class Builds:
         build, phase = best
         current = (build.evidence.slug, phase.id, phase.title or phase.id) if running else None
         if phase.lock is not None and phase.at == phase.lock.at:
-            beat = phase.lock.heartbeat
-            what = "heartbeat" if beat is not None and phase.lock.at - beat <= _REWRITE else "lock"
-            host = f" · {phase.lock.host}" if phase.lock.host else ""
-            return phase.at, f"{what} of phase {phase.id}{host}", current
+            return phase.at, _words(phase.lock, phase.id), current
         return phase.at, f"plan {build.evidence.slug} written", current
 
     def _present(self, now: datetime) -> tuple[list[str], str, datetime | None]:
@@ -446,6 +482,13 @@ class Builds:
         slug = same_build(record.detail.build, self._plans) if record.detail.build else None
         at = _written(record)
         return slug if slug is not None and slug in self._builds and at >= newest_plan and at >= newest_lock else None
+
+
+def _words(lock: Lock, phase: str = "") -> str:
+    """The last sign of life of a lock, in words."""
+    beat = lock.heartbeat
+    what = "heartbeat" if beat is not None and lock.at - beat <= _REWRITE else "lock"
+    return f"{what} of phase {phase or lock.phase}" + (f" · {lock.host}" if lock.host else "")
 
 
 def _written(record: Record) -> datetime:

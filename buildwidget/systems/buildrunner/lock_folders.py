@@ -23,8 +23,9 @@ __all__ = ["Lock", "lock_of", "phase_of", "same_build", "words_of"]
 #: The files of a lock, in the order in which they are named as the source of a status.
 LOCK_SHAPES: Final = (Shape.CLAIM, Shape.HEARTBEAT, Shape.LOCK, Shape.SIDECAR, Shape.EXIT)
 
-_PREFIX: Final = re.compile(r"^(?P<build>.+?)[-_]phase[-_](?P<phase>.+)$", re.IGNORECASE)
+_PREFIX: Final = re.compile(r"^(?P<build>.+)[-_]phase[-_](?P<phase>.+)$", re.IGNORECASE)
 _INFIX: Final = re.compile(r"^phase[-_](?P<build>[A-Za-z][\w-]*?)[-_](?P<phase>\d[\w.]*)$", re.IGNORECASE)
+_NUMBERED: Final = re.compile(r"^phase[-_ ]+(?=.)", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"^phase[-_ ]?(?P<phase>.+)$", re.IGNORECASE)
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class Lock(msgspec.Struct, kw_only=True):
         The last sign of life and the file that it comes from. In a copied folder the files' own times do not count.
     claimed
         When the phase was claimed.
+    is_alive
+        Whether its files say that somebody works: a session that ended, and nothing else, does not.
     finished
         Whether it says that its phase is completed, and by which file.
     """
@@ -62,6 +65,7 @@ class Lock(msgspec.Struct, kw_only=True):
     host: str | None = None
     mode: str | None = None
     has_claim: bool = False
+    is_alive: bool = True
     heartbeat: datetime | None = None
     ended: ExitStatus | None = None
     progress: Phase | None = None
@@ -70,7 +74,7 @@ class Lock(msgspec.Struct, kw_only=True):
         """Everything but the signs of life: when it is the same, no status can have changed."""
         return (
             *(self.path, self.phase, self.name, self.said, self.claimed, self.finished),
-            *(self.host, self.mode, self.has_claim, self.ended),
+            *(self.host, self.mode, self.has_claim, self.is_alive, self.ended),
         )
 
 
@@ -88,8 +92,9 @@ def lock_of(folder: str, records: Mapping[Shape, Record], *, copied: bool) -> Lo
     build, number = _of_folder(folder)
     stated = claim.phase if claim and claim.phase else progress.phase if progress and progress.phase else None
     phase = stated or number
-    if build and stated is not None and stated.lower().startswith(build.lower() + "-"):
-        phase = stated[len(build) + 1 :]
+    if build and phase.lower().startswith(build.lower() + "-"):
+        phase = phase[len(build) + 1 :]
+    phase = _NUMBERED.sub("", phase)
     times = [_evidence(record, copied=copied) for record in alive]
     at, evidence = max(times)
     finished: str | None = None
@@ -110,6 +115,7 @@ def lock_of(folder: str, records: Mapping[Shape, Record], *, copied: bool) -> Lo
         host=(claim.host if claim else None) or (sidecar.node if sidecar else None),
         mode=claim.mode if claim else None,
         has_claim=claim is not None,
+        is_alive=alive is not present or ended is None,
         heartbeat=beat.at if beat else None,
         ended=ended,
         progress=records[Shape.LOCK].phases[0] if Shape.LOCK in records and records[Shape.LOCK].phases else None,
@@ -137,8 +143,8 @@ def _of_folder(folder: str) -> tuple[str | None, str]:
     return None, found["phase"] if found else folder
 
 
-def phase_of(lock: Lock, component: str | None, *, over: bool) -> Phase:
-    """Return a lock as a phase in execution. ``component``: the plan that it works on, if known."""
+def phase_of(lock: Lock, component: str | None, feature: str | None, *, over: bool) -> Phase:
+    """Return a lock as a phase in execution. ``component``, ``feature``: the plan and phase it works on, if known."""
     known = lock.progress
     if known is None:
         stated = lock.phase if lock.has_claim else None
@@ -152,7 +158,7 @@ def phase_of(lock: Lock, component: str | None, *, over: bool) -> Phase:
         known,
         name=known.name or lock.name,
         component_id=component,
-        feature_id=f"{component}/{lock.phase}" if component else None,
+        feature_id=feature,
         owner=lock.host,
         mode=lock.mode,
         claimed_at=lock.claimed if lock.has_claim else None,

@@ -145,6 +145,9 @@ def _apply_locks(evidence: Evidence, phases: dict[str, PhaseState]) -> tuple[lis
         phase = phases.get(key)
         if phase is None:
             phase = phases[key] = PhaseState(id=lock.phase, title=lock.name)
+        if not lock.is_alive:
+            phase.lock = phase.lock or lock
+            continue
         before = by_lock.get(key)
         said = phase.plan.status if phase.plan else None
         if before is None and phase.status in SETTLED:
@@ -152,7 +155,7 @@ def _apply_locks(evidence: Evidence, phases: dict[str, PhaseState]) -> tuple[lis
             if phase.rule not in ("plan", "heading", "boxes", "header") or written is None:
                 again = False
             else:
-                again = lock.claimed > written + _LATER
+                again = lock.has_claim and lock.claimed > written + _LATER
             if not again:
                 over.append(lock)
                 phase.lock = phase.lock or lock
@@ -349,7 +352,7 @@ def _conflict(build: Build, status: Status, done: int, total: int) -> str | None
     if plan is None:
         return "no plan of this name is in the project"
     header = plan.header or ""
-    claims_all = plan.header_done
+    claims_all = plan.header_claims
     if claims_all and status is not Status.COMPLETED:
         return f"its header says {header[:80]!r}, but {done} of {total} phases are completed"
     lagging = [phase for phase in build.phases.values() if phase.rule == "header" and phase.status is Status.COMPLETED]

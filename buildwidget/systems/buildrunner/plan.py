@@ -72,7 +72,8 @@ class PlanPhase(msgspec.Struct, kw_only=True):
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """A plan. ``header`` is its own status line, ``header_done`` whether that says that all phases are done.
+    """A plan. ``header`` is its own status line, ``header_done`` whether that says that all phases are done, and
+    ``header_claims`` whether it does so at least of as many as there were when it was written.
 
     ``newest_date`` is the latest date in its text (``2026-04-20``), or empty.
     """
@@ -81,6 +82,7 @@ class Plan(msgspec.Struct, kw_only=True):
     title: str = ""
     header: str | None = None
     header_done: bool = False
+    header_claims: bool = False
     created: datetime | None = None
     newest_date: str = ""
     phases: list[PlanPhase] = []
@@ -362,13 +364,14 @@ class _Builder:
     def _apply_header(self) -> None:
         """Apply what the plan's own status line says of phases that do not speak for themselves."""
         plan = self._plan
-        done, counted, blocked = _header_says(plan.header or "", len(plan.phases))
-        plan.header_done = done
+        claims, counted, blocked = _header_says(plan.header or "")
+        plan.header_claims = claims
+        plan.header_done = done = claims and (counted is None or counted >= len(plan.phases))
         for phase in plan.phases:
             boxes = phase.deliverables
             ticked = bool(boxes) and all(box.ticked for box in boxes)
             silent = phase.status is Status.UNKNOWN and phase.status_raw is None
-            waiting = phase.status in (Status.NOT_STARTED, Status.UNKNOWN) and (counted or ticked)
+            waiting = phase.status in (Status.NOT_STARTED, Status.UNKNOWN) and (counted is not None or ticked)
             if done and (silent or waiting):
                 phase.status, phase.rule = Status.COMPLETED, "header"
             elif blocked == _key(phase.id) and phase.status in (Status.NOT_STARTED, Status.UNKNOWN):
@@ -384,8 +387,8 @@ _COMPLETE: Final = re.compile(
 _BLOCKED: Final = re.compile(rf"phase\s+({_ID})\s+blocked", re.IGNORECASE)
 
 
-def _header_says(header: str, phases: int) -> tuple[bool, bool, str | None]:
-    """What the plan's status line claims: whether all is done, whether it counts the phases, and a blocked phase.
+def _header_says(header: str) -> tuple[bool, int | None, str | None]:
+    """What the plan's status line claims: whether all is done, of how many phases if it says so, and a blocked phase.
 
     "Phase 3 In Progress" claims nothing: a script writes it, and it is mostly wrong.
     """
@@ -393,14 +396,14 @@ def _header_says(header: str, phases: int) -> tuple[bool, bool, str | None]:
     found = _BLOCKED.search(text)
     blocked = _key(found[1]) if found else None
     if _NOT_DONE.search(text) and not re.search("build complete", text, re.IGNORECASE):
-        return False, False, blocked
+        return False, None, blocked
     every = _ALL.search(text)
     if every:
-        return int(every[1]) >= phases, True, blocked
+        return True, int(every[1]), blocked
     share = _SHARE.search(text)
     if share and re.search("complete|done", text, re.IGNORECASE):
-        return int(share[1]) == int(share[2]) >= phases, True, blocked
-    return bool(_COMPLETE.search(text)), False, blocked
+        return int(share[1]) == int(share[2]), int(share[2]), blocked
+    return bool(_COMPLETE.search(text)), None, blocked
 
 
 def _phase_of(heading: str) -> tuple[str, str] | None:
