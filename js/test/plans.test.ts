@@ -204,3 +204,71 @@ describe("the list of plans and their phases", () => {
     }
   });
 });
+
+describe("the details of a phase", () => {
+  const pairs = (): Record<string, string> =>
+    Object.fromEntries(
+      [...face.root.querySelectorAll(".bw-pairs > div")].map((el) => [
+        plain(el.querySelector("dt")?.textContent),
+        plain(el.querySelector("dd")?.textContent),
+      ]),
+    );
+  const choose = (key: string): void => {
+    face.live.select([key]);
+    face.live.flush();
+  };
+
+  it("tell its goal, who works on it, what decided its status and what says otherwise", () => {
+    face = mount(plans(Date.now()));
+    choose("feature:city-tours/3");
+    expect(text(".bw-details-name")).toBe("Phase 3 · Walking times");
+    expect(pairs()).toMatchObject({
+      Goal: "Show how long it takes to walk from one place to the next.",
+      By: "lock · locks/phase-3/claim.json",
+      But: "the plan says not started",
+      Written: "not_started",
+      Owner: "host-a",
+      "Blocked by": "1 (done)",
+      Plan: "City tours",
+    });
+    expect(pairs().Heartbeat).toMatch(/^[\d-]* ?\d\d:\d\d:\d\d \(1\d s ago\)$/);
+    expect(pairs().Claimed).toMatch(/\(9 min ago\)$/);
+    expect(text(".bw-lists")).toContain("Deliverables, 1 of 3 ticked");
+    expect(text(".bw-lists")).toContain("Routes between two places");
+    expect(texts(".bw-lists li").slice(-3)).toEqual([
+      "new tours/walking.py",
+      "modify tours/map.py",
+      "delete tours/old_times.py",
+    ]);
+  });
+
+  it("tell a plan's header where that says otherwise", () => {
+    face = mount(plans(Date.now()));
+    choose("component:city-tours");
+    expect(pairs().By).toBe("phases · builds/BUILD_city-tours.md");
+    expect(pairs().But).toContain("its header says 'Phases 1-5 Complete'");
+  });
+
+  it("tell that a session ended, without the colour of an error", () => {
+    const state = one([]);
+    const error = "a session ended with code 1 at 2026-01-14 08:03 UTC";
+    state.features = [planPhase("shop", "1", { status: "in_progress", error })];
+    face = mount(state);
+    choose("feature:shop/1");
+    expect(text(".bw-pre-quiet")).toBe(error);
+    expect(text(".bw-note")).toContain("1 running");
+    expect(face.root.querySelector(".bw-note-error")?.textContent ?? "").toBe("");
+  });
+
+  it("show names, goals and files as text, and all of many files", () => {
+    const state = one([]);
+    const files = Array.from({ length: 40 }, (_, i) => ({ path: `<i>${i}</i>.py`, action: "new" }));
+    const tasks = [{ id: "1", name: "<b>box</b>", completed: false, timestamp: null }];
+    state.features = [planPhase("shop", "1", { description: "<u>goal</u>", files, tasks, owner: "<s>host</s>" })];
+    face = mount(state);
+    choose("feature:shop/1");
+    expect(pairs().Goal).toBe("<u>goal</u>");
+    expect(texts(".bw-lists .bw-mono")).toHaveLength(40);
+    expect(face.root.querySelector(".bw-details :is(i, b, u, s)")).toBeNull();
+  });
+});

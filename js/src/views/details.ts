@@ -1,16 +1,16 @@
 // The one chosen item, whole: what does not fit in its row.
 
 import { html, nothing, render, type TemplateResult } from "lit-html";
+import { isSteered, named, toneOfItem } from "../builds";
 import type { Changes } from "../changes";
-import { clockTime, fullTime, minutes, statusWord, toneOf } from "../format";
+import { minutes, statusWord } from "../format";
 import type { Live } from "../live";
 import type { Component, Feature, Phase, Task } from "../protocol";
 import { split } from "./build-tab";
 import { icon } from "./icons";
+import { list, type Pair, time } from "./pairs";
+import { deliverables, planPairs, planPhasePairs } from "./plan-details";
 import type { Face, View } from "./view";
-
-type Pair = [label: string, value: string | TemplateResult];
-const LONG_LIST = 12;
 
 export class Details implements View {
   readonly el = document.createElement("aside");
@@ -35,6 +35,11 @@ export class Details implements View {
     if (changes.all || changes.selection || changes.structure || touched) this.#render();
   }
 
+  /** The ages in it. */
+  tick(): void {
+    if (!this.el.hidden) this.#render();
+  }
+
   #key(): string | null {
     const { selected } = this.#face.live;
     if (selected.size !== 1) return null;
@@ -54,11 +59,22 @@ export class Details implements View {
     const { store } = live;
     if (kind === "component") {
       const c = store.components.get(id);
-      return c ? this.#frame(c.name || id, c, componentPairs(c, live), c.error) : null;
+      if (c === undefined) return null;
+      const steered = isSteered(store);
+      return this.#frame(
+        c.name || id,
+        steered ? { ...c, status_raw: null } : c,
+        steered ? planPairs(c, live) : componentPairs(c, live),
+        c.error,
+      );
     }
     if (kind === "feature") {
       const f = store.features.get(id);
-      return f ? this.#frame(f.name || id, f, featurePairs(f), f.error) : null;
+      if (f === undefined) return null;
+      if (!f.feature_type) return this.#frame(f.name || id, f, featurePairs(f), f.error);
+      const label = named(f);
+      const title = f.name && f.name !== label ? `${label} · ${f.name}` : label;
+      return this.#frame(title, { ...f, status_raw: null }, planPhasePairs(f, live), f.error, deliverables(f));
     }
     if (kind === "task") {
       const t = store.tasks.get(id);
@@ -73,29 +89,22 @@ export class Details implements View {
 
   #frame(
     name: string,
-    item: { status: Component["status"]; status_raw: string | null },
+    item: { status: Component["status"]; status_raw: string | null; conflict?: string | null },
     pairs: readonly Pair[],
     error: string | null,
+    more: TemplateResult | typeof nothing = nothing,
   ): TemplateResult {
+    const tone = toneOfItem(item.status, item.conflict);
     const raw = item.status_raw && item.status_raw !== item.status ? ` (${item.status_raw})` : "";
     return html`<div class="bw-details-head">
-        <span class="bw-is-${toneOf(item.status)} bw-state">${icon(toneOf(item.status))}${statusWord(item.status)}${raw}</span>
+        <span class="bw-is-${tone} bw-state">${icon(tone)}${statusWord(item.status)}${raw}</span>
         <h3 class="bw-details-name">${name}</h3>
         <button type="button" class="bw-clear" aria-label="Close details" @click=${() => this.#face.live.select([])}>×</button>
       </div>
-      ${error ? html`<pre class="bw-pre">${error}</pre>` : nothing}
-      <dl class="bw-pairs">${pairs.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>`;
+      ${error ? html`<pre class="bw-pre ${item.status === "error" ? "" : "bw-pre-quiet"}">${error}</pre>` : nothing}
+      <dl class="bw-pairs">${pairs.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>
+      ${more}`;
   }
-}
-
-function list(label: string, items: readonly string[]): Pair[] {
-  if (items.length === 0) return [];
-  const more = items.length > LONG_LIST ? ` and ${items.length - LONG_LIST} more` : "";
-  return [[label, items.slice(0, LONG_LIST).join(", ") + more]];
-}
-
-function time(label: string, text: string | null, live: Live): Pair[] {
-  return text === null ? [] : [[label, html`<span title=${fullTime(text)}>${clockTime(text, live.now())}</span>`]];
 }
 
 function componentPairs(c: Component, live: Live): Pair[] {
@@ -133,10 +142,17 @@ function phasePairs(p: Phase, live: Live): Pair[] {
   const out: Pair[] = [["Id", p.phase_id]];
   if (p.step_label) out.push(["Step", p.step_label]);
   if (p.current_task) out.push(["Task", p.current_task]);
+  if (p.tasks_done !== null && p.tasks_total !== null) out.push(["Tasks", `${p.tasks_done} of ${p.tasks_total}`]);
+  if (p.owner) out.push(["Owner", p.owner]);
+  if (p.mode) out.push(["Mode", p.mode]);
+  if (p.exit_code != null) out.push(["Exit code", String(p.exit_code)]);
   return [
     ...out,
     ...time("Started", p.started_at, live),
     ...time("Updated", p.updated_at, live),
+    ...time("Claimed", p.claimed_at ?? null, live),
+    ...time("Heartbeat", p.heartbeat_at ?? null, live),
+    ...time("Exited", p.exit_at ?? null, live),
     ...list("Warnings", p.warnings),
   ];
 }

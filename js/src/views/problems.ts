@@ -67,8 +67,9 @@ export class Problems implements View {
   #find(): void {
     const { store } = this.#face.live;
     const found = failures(store);
-    const outside = found.filter((failure) => isElsewhere(store, failure));
-    const inside = outside.length === 0 ? found : found.filter((failure) => !outside.includes(failure));
+    const inside: Failure[] = [];
+    const outside: Failure[] = [];
+    for (const failure of found) (isElsewhere(store, failure) ? outside : inside).push(failure);
     this.#count = inside.length;
     this.#errors = entries(inside);
     this.#elsewhereCount = outside.length;
