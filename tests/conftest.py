@@ -52,8 +52,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many real files were read; without them the tests have only invented ones."""
     from tests import corpus
 
-    there = len(corpus.real_samples())
-    said = f"{len(corpus.read_real_files)} of {there}" if there else "none (../shared/corpus is not there)"
+    there = len(corpus.real_samples()) + len(corpus.real_project_files()) + len(corpus.moments())
+    said = f"{len(corpus.read_real_files)} of {there}" if there else "none (../shared is not there)"
     terminalreporter.write_line(f"real files read: {said}")
 
 

@@ -1,12 +1,14 @@
 """Files to read in tests: invented ones; and real ones of public projects, where they lie beside the repository.
 
-The real ones are other people's text and are not part of the repository: they are looked for in ``../shared/corpus``.
+The real ones are other people's text and are not part of the repository: they are looked for in ``../shared/corpus``
+and ``../shared/reality``.
 The closing lines of the test run say how many of them were read.
 """
 
 from __future__ import annotations
 
 import json
+import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from buildwidget.systems import Record, parse
 from .made_files import made
 
 REAL_FILES = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
+REALITY = REAL_FILES.parent / "reality"
 MTIME = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 CHECKPOINT = ".buildrunner/checkpoints/checkpoint_20260301_090000_000001.json"
@@ -82,6 +85,40 @@ def real_samples(kind: str | None = None) -> list[Sample]:
         Sample(file.parent.name, _path(file.name.split("@")[0]), file.name, file=file)
         for file in sorted(REAL_FILES.glob(f"{kind or '*'}/*.json"))
     ]
+
+
+def real_project_files() -> list[Sample]:
+    """Real files of every kind of BuildRunner projects; none where there are none."""
+    index = REALITY / "files" / "index.tsv"
+    rows = [line.split("\t") for line in index.read_text("utf-8").splitlines()[1:]] if index.is_file() else []
+    return [Sample(row[0].split("/")[0], row[2], row[0], file=REALITY / "files" / row[0]) for row in rows]
+
+
+class Moment(NamedTuple):
+    """A real project at one moment, and what is true of it (``truth``)."""
+
+    id: str
+    truth: dict[str, Any]
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromisoformat(self.truth["observed_at"])
+
+    def unpack(self, folder: Path) -> Path:
+        """Write the project into a folder, with its modification times, and return its root."""
+        read_real_files.add(f"moment {self.id}")
+        root = folder / self.id
+        root.mkdir()
+        with tarfile.open(REALITY / "moments" / f"{self.id}.tar.xz") as archive:
+            archive.extractall(root, filter="data")
+        return root
+
+
+def moments() -> list[Moment]:
+    """All moments; none where there are none."""
+    file = REALITY / "truth.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.is_file() else []
+    return [Moment(row["id"], row) for row in rows]
 
 
 def samples(kind: str | None = None) -> list[Sample]:

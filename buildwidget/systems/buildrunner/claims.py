@@ -7,20 +7,16 @@ relied on: a script writes it. What a language model wrote is believed only if i
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
 from ...errors import CheckpointError
-from ...model import TsSource
+from ...model import Status, TsSource
 from ...reading.values import SKEW, Reader, parse_time
 from ...words import map_status
 from ..record import Record, Shape
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from ...model import Status
 
 __all__ = [
     "Claim",

@@ -7,7 +7,8 @@ say nothing about a build, and a fresh journal is no sign of life. What counts a
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
@@ -17,9 +18,6 @@ from ...reading.text import encoding_of
 from ...reading.values import MAX_NAME, Reader, parse_time
 from ..record import Record, Shape
 from .plan import slug_of
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__ = ["Approval", "Entry", "Journal", "SavedSession", "read_journal", "read_saved"]
 

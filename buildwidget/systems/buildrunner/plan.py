@@ -15,6 +15,7 @@ Boxes never say how far a running phase is: they are ticked together at its end.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -27,7 +28,6 @@ from ..record import Record, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
 __all__ = ["Deliverable", "Plan", "PlanFile", "PlanPhase", "read", "slug_of"]
 
