@@ -41,6 +41,7 @@ __all__ = [
     "Life",
     "build_status",
     "calculate_completion_percentage",
+    "counted_percentage",
     "item_percentage",
     "item_stats",
     "life",
@@ -52,6 +53,7 @@ __all__ = [
     "rounded",
     "silent_after",
     "task_percentage",
+    "weighted",
 ]
 
 GAPS_NEEDED: Final = 20  # fewest gaps between messages from which a quantile is taken
@@ -161,16 +163,18 @@ def calculate_completion_percentage(components: Iterable[Any]) -> float:
     Skipped and cancelled items do not count; a list of nothing else is 100.0, an empty list 0.0. Items are records of
     `buildwidget.model` or dicts with ``status``, ``progress`` and ``tasks`` as a file holds them.
     """
-    total, count, anything = 0.0, 0, False
-    for item in components:
-        anything = True
-        status = _status_of(item)
-        if status not in _UNCOUNTED:
-            total += _percentage_of(item, status)
-            count += 1
-    if count:
-        return total / count
-    return 100.0 if anything else 0.0
+    found = [counted_percentage(item) for item in components]
+    counted = [percent for percent in found if percent is not None]
+    if counted:
+        # Exactly rounded, so that the order of the items does not matter.
+        return math.fsum(counted) / len(counted)
+    return 100.0 if found else 0.0
+
+
+def counted_percentage(item: Any) -> float | None:
+    """The percentage of one item, as it counts in `calculate_completion_percentage`; None if it does not count."""
+    status = _status_of(item)
+    return None if status in _UNCOUNTED else _percentage_of(item, status)
 
 
 def item_stats(items: Iterable[Any]) -> dict[str, int | float]:
@@ -207,13 +211,16 @@ def overall_percentage(
 
     One of the two alone if the other is absent, ``task_percent`` if both are, None if that is not known either.
     """
-    if not components and not features:
-        return task_percent
-    if not features:
-        return calculate_completion_percentage(components)
-    if not components:
-        return calculate_completion_percentage(features)
-    of_components, of_features = map(calculate_completion_percentage, (components, features))
+    of_components = calculate_completion_percentage(components) if components else None
+    of_features = calculate_completion_percentage(features) if features else None
+    together = weighted(of_components, of_features)
+    return task_percent if together is None else together
+
+
+def weighted(of_components: float | None, of_features: float | None) -> float | None:
+    """The components' and the features' percentage together; one alone if the other is None."""
+    if of_components is None or of_features is None:
+        return of_features if of_components is None else of_components
     # Written so that two equal percentages give exactly that percentage: 0.6 x 100 + 0.4 x 100 must be 100.
     return of_components + FEATURE_WEIGHT / (COMPONENT_WEIGHT + FEATURE_WEIGHT) * (of_features - of_components)
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "buildwidget"
 # From the ground up. Rooms in one row are neighbours: they do not import each other.
 FLOORS = [
     ["errors", "model"],
-    ["words"],
+    ["words", "ordered"],
     ["progress", "events", "failures"],
     ["state"],
     ["bridge", "reading", "summary"],
@@ -72,6 +72,7 @@ PURE = {
     "errors",
     "model",
     "words",
+    "ordered",
     "progress",
     "events",
     "failures",

@@ -14,7 +14,7 @@ order of evidence:
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...model import BuildStatus, Component, Feature, Phase, Status
 from ...progress import CLAIMS_SILENT_AFTER, rounded
@@ -30,7 +30,7 @@ from .project import Batches, CurrentPhase
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NAME", "Builds"]
+__all__ = ["NAME", "Builds", "Settled"]
 
 NAME: Final = "buildrunner"
 _TOGETHER: Final = timedelta(minutes=30)
@@ -41,6 +41,13 @@ _OVERLAP: Final = 0.6  # of the words of a lock's name that the title of its pha
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SHAPES: Final = frozenset({Shape.PLAN, Shape.JOURNAL, Shape.SAVED, Shape.CURRENT_PHASE, Shape.BATCHES, *LOCK_SHAPES})
+
+
+class Settled(NamedTuple):
+    """What `Builds.settle` decided anew: builds by their ids, and whether locks that belong to none may differ."""
+
+    builds: set[str]
+    unclaimed: bool
 
 
 class Builds:
@@ -184,8 +191,8 @@ class Builds:
 
     # -- deciding -------------------------------------------------------------------------------------------------
 
-    def settle(self) -> set[str]:
-        """Decide what may have changed, and return the ids of the builds whose items may be different."""
+    def settle(self) -> Settled:
+        """Decide what may have changed, and return which items may be different."""
         if self._reassign:
             self._assign()
             self._reassign = False
@@ -199,7 +206,7 @@ class Builds:
             build = decide(evidence)
             self._builds[slug] = build
             self._items[slug] = items_of(build)
-        return stale
+        return Settled(stale, unclaimed=True)
 
     @property
     def ids(self) -> set[str]:
