@@ -392,7 +392,7 @@ def test_watch_until_done(finished: Path, below: str) -> None:
 
 
 def test_demo_instant(tmp_path: Path) -> None:
-    done = run("demo", "--instant", "--out", tmp_path / "shop")
+    done = run("demo", "success", "--instant", "--out", tmp_path / "shop")
     assert done.returncode == 0
     assert str(tmp_path / "shop") in done.stdout
     assert len(list((tmp_path / "shop/.buildrunner/checkpoints").glob("*.json"))) > 50
@@ -407,7 +407,7 @@ def test_demo_leaves_a_foreign_build_alone(project: Path) -> None:
 
 
 def test_demo_in_a_pipe_is_lines_and_ends(tmp_path: Path) -> None:
-    done = run("demo", "--duration", "4", cwd=tmp_path)
+    done = run("demo", "success", "--duration", "4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "buildwidget-demo") in done.stdout
     lines = done.stdout.splitlines()
@@ -417,10 +417,18 @@ def test_demo_in_a_pipe_is_lines_and_ends(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_demo_that_stalls_ends_in_a_pipe(tmp_path: Path) -> None:
-    done = run("demo", "stall", "--duration", "2", "--replace", "--out", tmp_path / "p")
+@pytest.mark.parametrize("scenario", ["stall", "plan-stall"])
+def test_demo_that_stalls_ends_in_a_pipe(tmp_path: Path, scenario: str) -> None:
+    done = run("demo", scenario, "--duration", "2", "--replace", "--out", tmp_path / "p")
     assert done.returncode == 0, done.stderr
     assert "stalled" in done.stdout
+
+
+def test_demo_of_a_plan_in_a_pipe(tmp_path: Path) -> None:
+    done = run("demo", "plan", "--duration", "4", "--out", tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    assert "Reservations: completed" in done.stdout
+    assert "the build is completed" in done.stdout
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -450,7 +458,7 @@ def test_demo_ends_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals, c
     with running(
         "demo", "--loop", "--out", tmp_path / "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
-        wait_for(lambda: list(tmp_path.glob("p/.buildrunner/checkpoints/*.json")))
+        wait_for((tmp_path / "p/.buildrunner/logs/build.log").exists)
         process.send_signal(number)
         out, _ = process.communicate(timeout=20)
     assert process.returncode == code
@@ -485,7 +493,7 @@ def test_demo_with_lab_leaves_nothing_behind(tmp_path: Path, closed: bool) -> No
         assert len(family) >= 2, "the server and a kernel"
         cell = json.loads((folder / "01-live.ipynb").read_text())["cells"][1]
         assert cell["execution_count"] == 1
-        wait_for(lambda: list(folder.glob(".buildrunner/checkpoints/*.json")))
+        wait_for((folder / ".buildrunner/logs/build.log").exists)
         if closed:
             process.stdout.close()
         process.send_signal(signal.SIGINT)
@@ -598,7 +606,7 @@ def test_watch_in_a_terminal_without_colour_is_lines(finished: Path) -> None:
 
 
 def test_demo_in_a_terminal(tmp_path: Path) -> None:
-    code, shown = in_terminal(["demo", "--speed", "10", "--out", str(tmp_path / "p")], "Calendar sync")
+    code, shown = in_terminal(["demo", "success", "--speed", "10", "--out", str(tmp_path / "p")], "Calendar sync")
     assert code == 130
     assert "Under way" in shown
     assert "Ctrl-C ends it" in shown

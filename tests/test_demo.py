@@ -291,7 +291,11 @@ def torn_reads(folder: Path, *, replace: bool) -> tuple[int, int]:
     """Play a build while somebody reads one of its files; how many reads were no JSON, and how many there were."""
     count = iter(range(40))
     runner = DemoRunner(
-        prepare(folder), replace=replace, speed=20, on_step=lambda _: next(count, None) is None and runner.stop()
+        prepare(folder),
+        Scenario.SUCCESS,
+        replace=replace,
+        speed=20,
+        on_step=lambda _: next(count, None) is None and runner.stop(),
     )
     file = folder / ".buildrunner/features.json"
     over = threading.Event()
