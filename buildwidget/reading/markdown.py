@@ -156,9 +156,9 @@ def _stray(tokens: Sequence[Token], section: str) -> tuple[int, int] | None:
         if token.type == "fence" and token.level == 0 and token.map and not token.info.strip():
             begins_blank = not token.content.split("\n", 1)[0].strip()
             if begins_blank and _HEADING.search(token.content):
-                lines = section.splitlines(keepends=True)
-                start = sum(map(len, lines[: token.map[0]]))
-                return start, start + len(lines[token.map[0]])
+                lines = section.split("\n")  # not splitlines: the parser knows no other ends of lines
+                start = sum(len(line) + 1 for line in lines[: token.map[0]])
+                return start, min(start + len(lines[token.map[0]]) + 1, len(section))
     return None
 
 
