@@ -34,8 +34,11 @@ def message_line(message: Any) -> list[Text]:
             label = name if name and name.lower() == clean(item).lower() else f"{clean(item, 60)}  {name}".rstrip()
             done: float = getattr(message, "progress", 0.0)
             share = f"{done:5.1f} %" if done else ""
-            facts = [message.status.replace("_", " "), share, clean(getattr(message, "error", None) or "", 120)]
-            return [_line(stamp, ev.type_of(message).removesuffix("_update"), label, facts, message.status)]
+            notes = (getattr(message, field, None) for field in ("error", "conflict"))
+            facts = [message.status.replace("_", " "), share, *(clean(note, 120) for note in notes if note)]
+            kind = ev.type_of(message).removesuffix("_update")
+            word = getattr(message, "feature_type", None)  # in the words of its system
+            return [_line(stamp, clean(word or kind, 20), label, facts, message.status)]
         case ev.SessionUpdate():
             facts = [message.status.replace("_", " "), f"phase {clean(message.phase, 60)}" if message.phase else ""]
             return [_line(stamp, "build", clean(message.project, 60), facts, message.status)]

@@ -14,6 +14,8 @@ from rich.text import Text
 from ..failures import failures_of
 from ..model import BuildStatus, Checkpoint, Component, Feature, State, Status
 from ..state import waiting_for
+from .plans import plan_header, plan_tables
+from .standing import failures_here, is_steered
 from .text import BUILD_STYLES, ICONS, RANK, clean, clock, span
 
 __all__ = ["render"]
@@ -51,6 +53,8 @@ def render(
     waiting = waiting_for(state)
     if waiting is not None:
         return Group(Text(clean(waiting), style="dim"), *bottom)
+    if is_steered(state):
+        return Group(*_plans(state, now, width, height - used), *([Text()] if bottom else []), *bottom)
     top = _header(state, now, silence=silence, stalled=stalled)
     room = height - 4 - used
     trouble = _trouble(state, width)[: max(0, min(4, room // 4))]
@@ -75,6 +79,22 @@ def render(
     if bottom:
         parts += [Text(), *bottom]
     return Group(*parts)
+
+
+def _plans(state: State, now: datetime, width: int, room: int) -> list[RenderableType]:
+    """Return the display of builds that a system decides on, in at most ``room`` lines."""
+    top = plan_header(state, now, width)
+    room -= len(top) + 1
+    here, _ = failures_here(state)
+    trouble = [_problem("✘", failure.items[0].name, failure.reason, width, "red") for failure in here]
+    trouble = [*trouble, *_warnings(state, width)][: max(0, min(4, room // 4))]
+    room -= len(trouble) + (1 if trouble else 0)
+    news = (_output(state) or _happened(state))[-LOG_LINES:]
+    tables = plan_tables(state, now, width, room - (len(news) + 2 if news and room >= 12 else 0))
+    parts: list[RenderableType] = [*top, *([Text(), *trouble] if trouble else []), Text(), *tables]
+    if news and room >= 12:
+        parts += [Text(), Text("Newest", style="bold"), *news]
+    return parts
 
 
 def _header(state: State, now: datetime, *, silence: float, stalled: bool) -> list[RenderableType]:
@@ -123,12 +143,20 @@ def _trouble(state: State, width: int) -> list[Text]:
         for item in (*state.components, *state.features, *state.tasks)
         if item.error and item.status is not Status.ERROR
     ]
-    for warning in state.warnings:
-        if warning.code == "waiting":  # a published build has state without a folder
-            continue
-        text = f"! {clean(warning.file_path, 200)}: {clean(warning.message, 2 * width)}"
-        found.append(Text(text, style="yellow", no_wrap=True, overflow="ellipsis"))
-    return found
+    return found + _warnings(state, width)
+
+
+def _warnings(state: State, width: int) -> list[Text]:
+    return [
+        Text(
+            f"! {clean(warning.file_path, 200)}: {clean(warning.message, 2 * width)}",
+            style="yellow",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        for warning in state.warnings
+        if warning.code != "waiting"  # a published build has state without a folder
+    ]
 
 
 def _problem(sign: str, name: str, text: str, width: int, style: str) -> Text:
@@ -200,12 +228,27 @@ def _feature_table(state: State, features: list[Feature]) -> Table:
 
 def _news(state: State) -> list[Text]:
     """Return the newest lines of the build's output; without output, its newest checkpoints."""
-    lines = [clean(line.text).strip() for line in state.terminal.tail[-40:]]
-    if any(lines):
-        return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines if line][-LOG_LINES:]
-    return [
+    return _output(state) or [
         Text(f"{clock(c.created_at)}  {_checkpoint_text(c)}", style="dim", no_wrap=True, overflow="ellipsis")
         for c in state.checkpoints[-LOG_LINES:]
+    ]
+
+
+def _output(state: State) -> list[Text]:
+    lines = [clean(line.text).strip() for line in state.terminal.tail[-40:]]
+    return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines if line][-LOG_LINES:]
+
+
+def _happened(state: State) -> list[Text]:
+    """Return the newest lines of what happened."""
+    return [
+        Text(
+            f"{clock(line.time)}  {clean(line.kind, 20).replace('_', ' ')}  {clean(line.text or line.item or '', 200)}",
+            style="dim",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        for line in state.activity[-LOG_LINES:]
     ]
 
 

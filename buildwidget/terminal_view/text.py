@@ -8,7 +8,7 @@ from typing import Final
 
 from ..model import BuildStatus, Status
 
-__all__ = ["BUILD_STYLES", "ICONS", "RANK", "clean", "clock", "span"]
+__all__ = ["BUILD_STYLES", "ICONS", "RANK", "ago", "clean", "clock", "span"]
 
 ICONS: Final = {
     Status.NOT_STARTED: ("○", "dim"),
@@ -55,6 +55,14 @@ def span(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} m {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def ago(seconds: float) -> str:
+    """Return an age as text: ``just now``, ``12 s ago``, ``5 min ago``, ``2 h ago``, ``4 d ago``."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"
 
 
 def clock(at: datetime | None) -> str:
