@@ -16,14 +16,17 @@ from .._lazy import lazy_exports
 if TYPE_CHECKING:
     from ..errors import GitError, NotAGitRepositoryError
     from ._history import History, read_history
+    from .plan_history import PlanHistory, read_plan_history
 
-__all__ = ["GitError", "History", "NotAGitRepositoryError", "read_history"]
+__all__ = ["GitError", "History", "NotAGitRepositoryError", "PlanHistory", "read_history", "read_plan_history"]
 
 _HOMES: Final = {
     "GitError": ".errors",
     "History": "_history",
     "NotAGitRepositoryError": ".errors",
+    "PlanHistory": "plan_history",
     "read_history": "_history",
+    "read_plan_history": "plan_history",
 }
 
 

@@ -28,10 +28,10 @@ from ..reading.files import BASE, MAX_BYTES, MAX_DEPTH, as_text
 from ..reading.values import UNKNOWN_WORD
 from ..systems import shape_of
 from ._read import PIECE, is_plain
-from ._scan import Root, is_plain_folder, links_inside
+from ._scan import Root, is_plain_folder, is_tabled, links_inside
 from ._store import Stamp, Store
 
-__all__ = ["GitVersion", "digest", "read_git", "versions"]
+__all__ = ["Git", "GitVersion", "digest", "read_git", "split_stream", "versions"]
 
 T = TypeVar("T")
 
@@ -195,7 +195,7 @@ def _is_read(home: Root, path: str) -> bool:
         return ".json" in name
     if is_plain_folder(folder):
         return name.endswith(".json")
-    return shape_of(path) is not None
+    return is_tabled(shape_of(path))
 
 
 # -- out of git -------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def versions(
         if warn is not None:
             warn(path, code, message)
 
-    git = _Git(root)
+    git = Git(root)
     if git.is_shallow():
         tell(
             below,
@@ -290,7 +290,7 @@ class _Entry:
 
 
 def _listed(
-    git: _Git, below: str, wanted: Callable[[str], bool] | None, tell: Callable[[str, str, str], object]
+    git: Git, below: str, wanted: Callable[[str], bool] | None, tell: Callable[[str, str, str], object]
 ) -> list[_Entry]:
     """What was committed, oldest first, each content of a path once."""
     times = git.commits(below)
@@ -314,7 +314,7 @@ def _listed(
         given=times,
     ) as asked:
         commit, seconds = "", 0
-        parts = _split(asked.out)
+        parts = split_stream(asked.out)
         for part in parts:
             if not part.startswith(b":"):
                 commit = part.split(maxsplit=1)[0].decode("ascii") if part.strip() else commit
@@ -337,7 +337,7 @@ def _listed(
     return found
 
 
-def _split(stream: IO[bytes]) -> Iterator[bytes]:
+def split_stream(stream: IO[bytes]) -> Iterator[bytes]:
     """The parts of a stream whose parts end with NUL."""
     rest = b""
     while piece := stream.read(1 << 16):
@@ -345,7 +345,7 @@ def _split(stream: IO[bytes]) -> Iterator[bytes]:
         yield from parts
 
 
-class _Git:
+class Git:
     """Questions to git about the repository that a folder is in.
 
     Raises

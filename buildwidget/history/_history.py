@@ -30,9 +30,10 @@ from ._make import Maker
 from ._parallel import read_in_two
 from ._plan import Plan
 from ._read import read_files, read_quickly
-from ._scan import Root, folders_left_out, roots_of
+from ._scan import Root, folders_left_out, is_tabled, roots_of
 from ._store import Stamp, Store
 from .export import Exports
+from .plan_history import PlanHistory, read_plan_history
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +110,7 @@ def read_history(
             else:
                 read_files(store, number, wanted, on_progress=on_progress)
     plan.save_cache()
-    return History(store, dtype_backend=dtype_backend, live=live)
+    return History(store, dtype_backend=dtype_backend, live=live, git=git)
 
 
 def _not_committed(store: Store, root: int, paths: Sequence[str], known: dict[str, bytes]) -> list[str]:
@@ -187,6 +188,8 @@ class _Live:
                 return False
             store.warnings.append(warning)
             return True
+        if not is_tabled(said.shape):
+            return False
         assert stat is not None
         stamp = Stamp.of(stat)
         if (0, path) not in store.gone and store.newest_stamp(0, path) == stamp:
@@ -226,14 +229,20 @@ class History(Exports):
         The lines of the build's log files.
     warnings : pandas.DataFrame
         What could not be read, and why.
+    plans : PlanHistory
+        With ``git=True``: transitions, durations and amendments of plans, commit by commit.
     """
 
-    def __init__(self, store: Store, *, dtype_backend: str = "numpy_nullable", live: Any = None) -> None:
+    def __init__(
+        self, store: Store, *, dtype_backend: str = "numpy_nullable", live: Any = None, git: bool = False
+    ) -> None:
         self._store = store
         self._backend = dtype_backend
         self._live: _Live | None = live
         self._maker = Maker(store)
         self._frames: dict[str, pd.DataFrame] = {}
+        self._git = git
+        self._plans: PlanHistory | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(root.session_id for root in self._store.roots[:3])
@@ -332,6 +341,24 @@ class History(Exports):
     def terminal(self) -> pd.DataFrame:
         """The lines of the build's log files."""
         return self.frame("terminal")
+
+    @property
+    def plans(self) -> PlanHistory:
+        """The past of the project's plans and locks: transitions, durations, amendments. Read when first asked for.
+
+        Raises
+        ------
+        ValueError
+            If the history was read without ``git=True``, or is one of several projects.
+        """
+        if not self._git:
+            raise ValueError("the past of plans is in git: read_history(path, git=True)")
+        if len(self._store.roots) != 1:
+            raise ValueError("this is the history of several projects; read one, to see the past of its plans")
+        if self._plans is None:
+            root = self._store.roots[0]
+            self._plans = read_plan_history(root.path, below=root.below)
+        return self._plans
 
     @property
     def warnings(self) -> pd.DataFrame:

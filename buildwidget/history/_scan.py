@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, as_text, is_inside
-from ..systems import shape_of
+from ..systems import Shape, shape_of
+from ..systems.record import OF_PLANS
 
 __all__ = [
     "Root",
     "files_of",
     "folders_left_out",
     "is_plain_folder",
+    "is_tabled",
     "links_inside",
     "logs_of",
     "plain_folders_of",
@@ -106,6 +108,11 @@ def is_plain_folder(folder: str) -> bool:
     return folder == f"{BASE}/checkpoints" or (folder.startswith(BASE + "/") and folder.endswith("/checkpoints"))
 
 
+def is_tabled(shape: Shape | None) -> bool:
+    """Whether files of a kind are rows of the tables: not those of plans, whose past is `PlanHistory`."""
+    return shape is not None and shape not in OF_PLANS
+
+
 def files_of(root: Root, *, skip: Collection[str] = ()) -> list[str]:
     """The files to read, relative to the root, with ``/``, sorted. Links are among them: whoever reads them checks.
 
@@ -119,7 +126,7 @@ def files_of(root: Root, *, skip: Collection[str] = ()) -> list[str]:
         elif is_plain_folder(folder):
             found += [prefix + name for name in names if name.endswith(".json") and not name.startswith(".")]
         else:
-            found += [prefix + name for name in names if shape_of(prefix + name) is not None]
+            found += [prefix + name for name in names if is_tabled(shape_of(prefix + name))]
     found.sort()
     return found
 

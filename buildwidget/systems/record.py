@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,7 +22,7 @@ from ..model import (
 from ..reading.items import Tally
 from ..reading.values import ItemWarning
 
-__all__ = ["Record", "Shape"]
+__all__ = ["OF_PLANS", "Record", "Shape"]
 
 
 class Shape(StrEnum):
@@ -44,6 +44,12 @@ class Shape(StrEnum):
     SIDECAR = "lock_sidecar"
     JOURNAL = "decisions_log"
     SAVED = "saved_session"
+
+
+#: The kinds of file that plans are judged by. Their past is `buildwidget.history.PlanHistory`.
+OF_PLANS: Final = frozenset(
+    {Shape.PLAN, Shape.CLAIM, Shape.HEARTBEAT, Shape.EXIT, Shape.SIDECAR, Shape.JOURNAL, Shape.SAVED}
+)
 
 
 class Record(msgspec.Struct, kw_only=True):

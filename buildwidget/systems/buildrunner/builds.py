@@ -77,6 +77,11 @@ class Builds:
         return bool(self._plans) or any(lock.has_claim for lock in self._locks.values())
 
     @staticmethod
+    def knows(shape: Shape) -> bool:
+        """Whether files of a kind are read by this class."""
+        return shape in _SHAPES
+
+    @staticmethod
     def concerns(record: Record) -> bool:
         """Whether a record is of a kind that this class reads."""
         return record.shape in _SHAPES

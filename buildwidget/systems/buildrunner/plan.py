@@ -116,6 +116,7 @@ _TITLE: Final = re.compile(
     r"(?:codex-optimized\s+)?build(?:\s+(?:plan|spec|\d+(?:\.\d+)*\w?))*\s*[:—–-]\s*", re.IGNORECASE
 )
 _MARKS: Final = re.compile(r"(?<!\\)(?:\*\*|__|[*`]|(?<!\w)_|_(?!\w))|\\(?=[!-/:-@\[-`{-~])")
+_MARKING: Final = frozenset("*_`\\")
 _SIGNS: Final = re.compile("[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff\ufe0f\u200d]+")
 _EDGES: Final = " \t:—–-·|"
 _DONE: Final = re.compile(r"✅|\bCOMPLETED?\b")
@@ -165,7 +166,9 @@ def status_of(raw: str) -> Status:
 
 def read(path: str, raw: bytes, reader: Reader, sections: Sections) -> Record:
     """The record of one plan. ``sections`` caches what was parsed before."""
-    plan = _Builder(slug_of(path), reader).build(sections.blocks(decode_markdown(path, raw)))
+    text = decode_markdown(path, raw)
+    plan = _Builder(slug_of(path), reader).build(sections.blocks(text))
+    plan.newest_date = max(_DATE.findall(text), default="")
     return Record(
         path=path,
         shape=Shape.PLAN,
@@ -222,9 +225,6 @@ class _Builder:
                     self._on_item(block)
                 case BlockKind.ROW:
                     pass
-            for line in block.lines:
-                for date in _DATE.findall(line[:MAX_TEXT]):
-                    plan.newest_date = max(plan.newest_date, date)
         plan.phases = self._settled()
         self._apply_header()
         plan.created = _date(plan.fields.get("created"), self._reader)
@@ -420,7 +420,9 @@ def _phase_of(heading: str) -> tuple[str, str] | None:
 
 
 def _plain(text: str) -> str:
-    return " ".join(_MARKS.sub("", text).split()).strip()
+    if not _MARKING.isdisjoint(text):
+        text = _MARKS.sub("", text)
+    return " ".join(text.split())
 
 
 def _key(id_: str) -> str:
