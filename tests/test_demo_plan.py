@@ -253,6 +253,29 @@ def test_a_session_follows_it_live(tmp_path: Path) -> None:
     assert state.warnings == []
 
 
+def test_nobody_who_watches_is_told_that_it_is_finished_before_it_is(tmp_path: Path) -> None:
+    """Plans of earlier weeks are finished, and they are written when the demo begins."""
+    folder = prepare(tmp_path / "p")
+    session = BuildSession(folder)
+    session.open()
+    early: set[float] = set()
+
+    def soon(step: Step) -> None:
+        if step.minute > 30:
+            runner.stop()
+
+    runner = DemoRunner(folder, Scenario.PLAN, duration=20.0, on_step=soon)
+    try:
+        thread = runner.start()
+        while thread.is_alive():
+            early.add(session.snapshot().progress.percent or 0)
+        runner.stop()
+        thread.join(10)
+    finally:
+        session.close()
+    assert early == {0}
+
+
 def test_ensure_demo_makes_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("BUILDWIDGET_PROJECT", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

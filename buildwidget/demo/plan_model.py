@@ -151,11 +151,10 @@ class PlanSimulation:
             self._tell("The build is complete")
 
     def _begin(self) -> None:
-        for spec in FINISHED:
-            self._write(self._finished(spec))
         count = len(self.plan.phases)
         self._write(
-            self._files.plan(),
+            self._files.plan(),  # before those of earlier weeks: a project is not finished for a moment
+            *map(self._finished, FINISHED),
             self._files.batches(self._queue),
             self._files.journal(f"Created build spec: {self.plan.slug} with {count} phases", tag="DECISION"),
         )

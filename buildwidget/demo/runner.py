@@ -148,16 +148,16 @@ class DemoRunner:
         if write.append:
             with path.open("a", encoding="utf-8", newline="") as file:
                 file.write(text)
-        elif self.replace:
+        elif self.replace or write.at is not None:
             # In the same folder, so that the rename is atomic, and with a name that readers ignore.
             beside = path.with_name(f".{path.name}.tmp")
             beside.write_text(text, encoding="utf-8", newline="")
+            if write.at is not None:  # a file of an earlier time never looks new
+                os.utime(beside, (write.at.timestamp(), write.at.timestamp()))
             beside.replace(path)
         else:
             with path.open("w", encoding="utf-8", newline="") as file:
                 self._in_chunks(file.write, file.flush, text)
-        if write.at is not None:
-            os.utime(path, (write.at.timestamp(), write.at.timestamp()))
 
     def _in_chunks(self, write: Callable[[str], object], flush: Callable[[], None], text: str) -> None:
         """Write in one to four chunks, each flushed, with a short pause before each; one line in one chunk.
