@@ -12,11 +12,9 @@ changes, under one lock. It runs in one of two places:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
@@ -27,23 +25,22 @@ from typing import Any, Final, Self
 from weakref import WeakSet
 
 from .. import events as ev
-from .. import publish, systems
-from ..errors import CheckpointError
+from .. import publish
 from ..log import EventLog, Logged
 from ..merge import Merge
 from ..model import Activity, BuildStatus, BuildWarning, Progress, Runtime, State
-from ..reading.files import MAX_BYTES, MAYBE_TORN, UNSTABLE, Torn, as_text, open_file, read_file, stamp_of
-from ..reading.memo import Memo
-from ..reading.retry import Retry
+from ..reading.files import as_text
 from ..reading.values import utc_of
-from ..state import BuildState, Delta, is_context
-from ..systems.paths import is_output, is_wanted
+from ..state import BuildState, Delta
+from ..systems.paths import is_output
 from ..systems.record import Record
 from ..terminal import Chunk, Terminal
 from ..watching.pending import FileChange
 from ..watching.source import ChangeSource
 from ..watching.still import StillSource
-from ..watching.tail import Tails
+from ._interrupts import uninterrupted
+from ._logs import LogFollower
+from ._reading import FileReader, Later, NotParsed, Reading
 from ._subscription import Subscription, Waker
 
 __all__ = ["BuildSession"]
@@ -54,7 +51,6 @@ PATIENCE: Final = 0.5  # seconds without an answer to a probe, after which a loo
 PROBE_EVERY: Final = 0.9  # seconds between two probes at least; a little less than the interval of a heartbeat
 GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
 RETRY: Final = 0.05  # seconds until a pump that could not take the lock is tried again
-LOG_INTERVAL: Final = 1.0  # seconds between two file_change messages of one *.log file
 
 
 class BuildSession:
@@ -107,10 +103,8 @@ class BuildSession:
         self._source: ChangeSource | StillSource = StillSource()
         if self.root is not None:
             self._source = ChangeSource(self.root, wake=self._wake, tick=self._tick, poll=poll, **options)
-        self._retry = Retry()
-        self._memo = Memo()
-        self._log_seen: dict[str, float] = {}
-        self._tails = Tails(self.root) if self.root else None
+        self._reader = FileReader(self.root) if self.root else None
+        self._logs = LogFollower(self.root, self._terminal) if self.root else None
         self._listeners: list[Callable[[list[Logged]], None]] = []
         self._tickers: list[Callable[[], None]] = []
         self._recorders: list[Callable[[str, Record | BuildWarning | None, os.stat_result | None], None]] = []
@@ -186,7 +180,7 @@ class BuildSession:
         """Whether all files that existed at the start have been read."""
         if not self._loaded and self._source.ready.is_set():
             # Changes due later belong to growing logs and do not count; torn files that are still retried do.
-            self._loaded = self._source.due_in() != 0.0 and not len(self._retry)
+            self._loaded = self._source.due_in() != 0.0 and not (self._reader and self._reader.retrying)
         return self._loaded
 
     @property
@@ -275,7 +269,7 @@ class BuildSession:
             If one of them is not such a message; then none of them is published.
         """
         news = publish.read(messages)
-        with self.lock, _uninterrupted():
+        with self.lock, uninterrupted():
             for group in _groups(news):
                 self._publish(group)
             return self.seq
@@ -296,7 +290,7 @@ class BuildSession:
 
     def write_terminal(self, text: str, output_type: str = "stdout", source: str | None = None) -> None:
         """Add raw output to the terminal: whole lines, parts of lines, carriage returns, colours. From any thread."""
-        with self.lock, _uninterrupted():
+        with self.lock, uninterrupted():
             self._emit(
                 Delta(
                     messages=self._output(self._terminal.feed(text, output_type=output_type, source=source, now=_now()))
@@ -306,13 +300,13 @@ class BuildSession:
 
     def end_terminal(self, source: str | None = None) -> None:
         """End the output of ``source``: its unfinished line is emitted as complete."""
-        with self.lock, _uninterrupted():
+        with self.lock, uninterrupted():
             self._emit(Delta(messages=self._output(self._terminal.finish(source))), live=True)
 
     def flush_terminal(self) -> None:
         """Emit lines that have been unfinished for 100 ms."""
         if self._terminal.due() is not None:
-            with self.lock, _uninterrupted():
+            with self.lock, uninterrupted():
                 self._emit(Delta(messages=self._output(self._terminal.flush(_now()))), live=True)
 
     def _output(self, chunks: list[Chunk]) -> list[ev.FileChange | ev.TerminalOutput | ev.Error]:
@@ -461,7 +455,7 @@ class BuildSession:
     def _drain(self) -> None:
         """Process all due changes: read, parse, merge, number, log, notify. The caller holds the lock."""
         while True:
-            with _uninterrupted():
+            with uninterrupted():
                 changes = self._source.take()
                 if not changes:
                     return
@@ -480,19 +474,17 @@ class BuildSession:
         for change in changes:
             if is_output(change.path) and self._follow(change, files, live):
                 continue
-            if change.change_type != "deleted" and self._hold_back(change):
+            reading = self._read(change, live)
+            if reading is None:
                 continue
-            result = self._read(change, live)
-            if result is None:
-                continue
-            record, file_change, stat = result
+            stat = reading.stat
             mtime = time.time() if stat is None else stat.st_mtime
-            if record is not _NOTHING:
-                said.append((as_text(change.path), record))
+            if not isinstance(reading.record, NotParsed):
+                said.append((as_text(change.path), reading.record))
                 for recorder in self._recorders:
-                    recorder(as_text(change.path), record, stat)
-            if file_change is not None:
-                files.append(file_change)
+                    recorder(as_text(change.path), reading.record, stat)
+            if reading.told is not None:
+                files.append(reading.told)
             newest = mtime if newest is None or mtime > newest else newest
         if not said and not files:
             return
@@ -514,7 +506,7 @@ class BuildSession:
         if until is None or now < until or not self.lock.acquire(timeout=0.05):
             return
         try:
-            with _uninterrupted():
+            with uninterrupted():
                 delta = self._merge.tick(now)
                 if delta is not None:
                     self._emit(delta, live=True)
@@ -552,120 +544,27 @@ class BuildSession:
         return stamp
 
     def _follow(self, change: FileChange, messages: list[Any], live: bool) -> bool:
-        """Add the new output of a log file to ``messages``; True if there is more, and the change was put back."""
-        path = change.path
-        assert self._tails is not None
-        source = _source_of(path)
-        while (piece := self._tails.rest(path)) is not None:
-            messages += self._output(self._terminal.feed(piece.text, source=source, now=_now()))
-        if change.change_type == "deleted":
-            if self._tails.forget(path):
-                messages += self._output(self._terminal.finish(source))
-            return False
-        if path in self._source.obstacles:
-            return False
-        try:
-            piece = self._tails.read(path, old=not live)
-        except OSError:
-            return False  # `_read` warns of it if the error persists
-        if piece is None:
-            return False
-        if piece.renamed is not None:
-            messages += self._output(self._terminal.finish(_source_of(piece.renamed)))
-        if piece.again or piece.skipped:
-            messages += self._output(self._terminal.finish(source))
-        if piece.skipped:
-            count, what = (piece.lines, "line") if piece.lines else (piece.skipped, "byte")
-            note = f"{count:,} earlier {what}{'' if count == 1 else 's'} not shown"
-            messages += self._output(self._terminal.skip(piece.lines or 0, note, source=source))
-        now = _now()
-        messages += self._output(self._terminal.feed(piece.text, source=source, now=now))
-        if piece.more or piece.hold:
-            self._source.put_back(change, piece.hold or 0.001)
-            return True
-        return False
-
-    def _hold_back(self, change: FileChange) -> bool:
-        """Put back the change of a log that was reported less than a second ago; return whether it was."""
-        if not is_output(change.path):
-            return False
-        now = time.monotonic()
-        wait = self._log_seen.get(change.path, -LOG_INTERVAL) + LOG_INTERVAL - now
-        if wait > 0.001:
+        """Add the new output of a log file to ``messages``; True if the change was put back, to be looked at later."""
+        assert self._logs is not None
+        found = self._logs.follow(change, live=live, obstructed=change.path in self._source.obstacles)
+        messages += self._output(found.chunks)
+        wait = self._logs.hold_back(change) if found.again is None else found.again
+        if wait is not None:
             self._source.put_back(change, wait)
-            return True
-        self._log_seen[change.path] = now
-        return False
+        return wait is not None
 
-    def _read(
-        self, change: FileChange, live: bool
-    ) -> tuple[Record | BuildWarning | None, ev.FileChange | None, os.stat_result | None] | None:
-        """Read and parse one file; None if it must be read again later."""
-        path = change.path
-        name = as_text(path)  # for messages, as valid UTF-8; `path` is for the system
-        shape = systems.shape_of(path)
-        assert self.root is not None
-        try:
-            # Only files that the watcher knows are read: it reports the deletion of no others.
-            if change.change_type == "deleted":
-                raise FileNotFoundError(path)  # noqa: TRY301 (handled with real deletions below)
-            obstacle = self._source.obstacles.get(path)
-            if obstacle is not None:
-                raise CheckpointError(path, obstacle.reason, code=obstacle.code)  # noqa: TRY301 (handled below)
-            if shape is not None:
-                data, stat = read_file(self.root, path, MAX_BYTES)
-                record: Any = systems.parse(name, data, utc_of(stat.st_mtime), self._memo)
-                content = None
-            else:
-                content, stat = self._look(path)
-                record = _NOTHING
-        except FileNotFoundError:
-            self._retry.settled(path)
-            self._log_seen.pop(path, None)
-            gone = ev.FileChange(file_path=name, change_type="deleted")
-            forget = shape is not None or self._merge.failed(name)
-            # An obstacle may be a folder, which is not reported as a file change.
-            tell = (live and is_wanted(*os.path.split(path))) or is_context(path)
-            return (None if forget else _NOTHING, gone if tell else None, None)
-        except (Torn, CheckpointError, OSError) as error:
-            if isinstance(error, Torn) or getattr(error, "code", None) in MAYBE_TORN:
-                delay = self._retry.failed(path, time.monotonic(), self._fingerprint(path))
-                if delay is not None:
-                    self._source.put_back(change, delay)
-                    return None
-            self._retry.settled(path)
-            tell = shape is not None or path in self._source.obstacles
-            return (_warning(name, error), None, None) if tell else None
-        self._retry.settled(path)
-        told = None
-        if live or is_context(path):
-            told = ev.FileChange(
-                file_path=name,
-                change_type=change.change_type,
-                content=content,
-                size=stat.st_size,
-                modified=utc_of(stat.st_mtime),
-            )
-        return record, told, stat
-
-    def _look(self, path: str) -> tuple[str | None, os.stat_result]:
-        """Return the start of the text of a context file (None for any other file), and the file's stat."""
-        assert self.root is not None
-        fd, stat = open_file(self.root, path)
-        try:
-            if not is_context(path):
-                return None, stat
-            return os.read(fd, publish.CONTENT_LIMIT).decode("utf-8", "replace"), stat
-        finally:
-            os.close(fd)
-
-    def _fingerprint(self, path: str) -> object:
-        assert self.root is not None
-        try:
-            stat = os.stat(self.root / path)
-        except OSError:
+    def _read(self, change: FileChange, live: bool) -> Reading | None:
+        """Read one file; None if it has nothing to say, or was put back, to be read later."""
+        assert self._reader is not None
+        reading = self._reader.read(
+            change, live=live, obstacle=self._source.obstacles.get(change.path), failed=self._merge.failed
+        )
+        if isinstance(reading, Later):
+            self._source.put_back(change, reading.seconds)
             return None
-        return stamp_of(stat)
+        if reading is not None and reading.gone and self._logs is not None:
+            self._logs.forget(change.path)
+        return reading
 
 
 def _groups(news: Iterable[publish.Publication]) -> Generator[list[publish.Publication]]:
@@ -687,11 +586,6 @@ def _groups(news: Iterable[publish.Publication]) -> Generator[list[publish.Publi
 _now = time.monotonic
 
 
-def _source_of(path: str) -> str:
-    """Return the ``source`` of a log file's output: its path below ``.buildrunner``."""
-    return as_text(path).removeprefix(".buildrunner/")
-
-
 def _log_time(root: Path | None, path: str) -> float:
     """Return the mtime of a log file, in seconds; 0 for all other files, so that they sort first."""
     return (_mtime((root or Path()) / path) or 0.0) if is_output(path) else 0.0
@@ -702,38 +596,3 @@ def _mtime(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-_NOTHING: Any = object()  # the record of a file that is not parsed
-
-
-def _warning(path: str, error: Exception) -> BuildWarning:
-    if isinstance(error, CheckpointError):
-        message = error.reason + (f" ({error.place})" if error.place else "")
-        return BuildWarning(file_path=path, code=error.code, message=message)
-    if isinstance(error, Torn):
-        return BuildWarning(file_path=path, code="unstable", message=UNSTABLE)
-    if isinstance(error, PermissionError):
-        return BuildWarning(file_path=path, code="unreadable", message="permission denied; make it readable")
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return BuildWarning(file_path=path, code="unreadable", message=f"it cannot be read: {reason}")
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Generator[None]:
-    """Defer Ctrl-C: a KeyboardInterrupt in the middle of a batch would leave merge, log and state inconsistent."""
-    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
-        yield
-        return
-    caught: list[tuple[int, Any]] = []
-
-    def note(number: int, frame: Any) -> None:
-        caught.append((number, frame))
-
-    before: Any = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if caught:
-            before(*caught[0])
