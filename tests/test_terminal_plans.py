@@ -21,6 +21,7 @@ from buildwidget.model import (
     BuildStatus,
     Component,
     Feature,
+    Phase,
     Progress,
     Session,
     State,
@@ -204,6 +205,18 @@ def test_many_plans_are_listed_the_newest_first() -> None:
     ]
     shown = drawn(state)
     assert shown.index("new ") < shown.index("middle ") < shown.index("old ") < shown.index("Login")
+
+
+def test_locks_of_no_known_build_are_shown_as_they_are() -> None:
+    state = tours(present=[])
+    state.phases = [
+        Phase(
+            phase_id="phase-7", name="Roof", status=Status.IN_PROGRESS, owner="host-d", heartbeat_at=before(minutes=2)
+        )
+    ]
+    shown = drawn(state)
+    assert "0 of 1 phase, 1 running" in shown
+    assert re.search(r"◐ phase-7 · Roof +in progress 2 min ago · host-d", shown)
 
 
 def test_text_of_plans_is_inert() -> None:

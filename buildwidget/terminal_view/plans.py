@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from ..model import Component, Feature, State, Status
+from ..model import Component, Feature, Phase, State, Status
 from ..progress import life_of
 from .standing import (
     counted,
@@ -20,6 +20,7 @@ from .standing import (
     present_features,
     standing_of,
     waits_for,
+    whole_of,
     word_for,
 )
 from .text import ICONS, ago, clean
@@ -41,8 +42,7 @@ def plan_header(state: State, now: datetime, width: int) -> list[RenderableType]
     """Return the first lines: project and word, bar, numbers, and the sign of life."""
     progress = state.progress
     life = life_of(state, now)
-    every = [feature for features in present_features(state).values() for feature in features]
-    standing = standing_of(every)
+    standing = whole_of(state)
     word, style = word_for(state, standing, life)
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(clean(state.session.project, 60) or "(no name)", style="bold")
@@ -59,7 +59,7 @@ def plan_header(state: State, now: datetime, width: int) -> list[RenderableType]
     bar.append(f" {share:>8}", style="bold")
     here, elsewhere = failures_here(state)
     facts = [
-        counted(standing) if every else "",
+        counted(standing) if standing.total else "",
         f"{len(here)} failed" if here else "",
         f"{standing.blocked} blocked" if standing.blocked else "",
         f"up to {high:.1f} % with what runs" if progress.percent is not None and high > progress.percent else "",
@@ -101,6 +101,8 @@ def plan_tables(state: State, now: datetime, width: int, room: int) -> list[Rend
         rows += [_phase_row(feature, waits_for(statuses, feature), now) for feature in shown]
         if 0 < len(shown) < len(features):
             rows.append(_more_row(len(features) - len(shown), "  "))
+    if not present:  # locks of no known build
+        rows = [_lock_row(lock, now) for lock in state.phases]
     rows = rows[: max(0, room)]
     room -= len(rows)
     parts: list[RenderableType] = [_table(rows, width)] if rows else []
@@ -150,6 +152,18 @@ def _plan_row(plan: Component, features: list[Feature]) -> _Row:
         Text(clean(plan.name or plan.component_id, 80), style="bold" if features else ""),
         Text(plan.status.replace("_", " "), style=style),
         Text(" · ".join(filter(None, facts)), style="" if features else "dim"),
+    )
+
+
+def _lock_row(lock: Phase, now: datetime) -> _Row:
+    icon, style = ICONS[lock.status]
+    beat = lock.heartbeat_at or lock.updated_at
+    facts = [ago((now - beat).total_seconds()) if beat else "", clean(lock.owner or "", 40), clean(lock.mode or "", 40)]
+    return (
+        Text(icon, style=style),
+        Text(clean(" · ".join(filter(None, [lock.phase_id, lock.name])), 80)),
+        Text(lock.status.replace("_", " "), style=style),
+        Text(" · ".join(filter(None, facts)), style="dim"),
     )
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "short_id",
     "standing_of",
     "waits_for",
+    "whole_of",
     "word_for",
 ]
 
@@ -77,6 +78,15 @@ def standing_of(items: Iterable[Feature]) -> Standing:
         found.blocked += item.status is Status.BLOCKED
     found.noun = found.noun or "phase"
     return found
+
+
+def whole_of(state: State) -> Standing:
+    """Count what is at work: the items of the present builds; the locks if no build is known."""
+    present = present_features(state)
+    if present:
+        return standing_of(item for features in present.values() for item in features)
+    locks = [Feature(feature_id=p.phase_id, feature_type="phase", status=p.status) for p in state.phases]
+    return standing_of(locks)
 
 
 def counted(standing: Standing) -> str:

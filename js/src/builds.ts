@@ -4,7 +4,7 @@ import { stalledFor } from "./derive";
 import { type Failure, failures } from "./failures";
 import { type AnyStatus, ago, clockTime, dateTime, duration, plural, statusWord, type Tone, toneOf } from "./format";
 import { type Life, lifeOf } from "./life";
-import { parseMs } from "./order";
+import { naturalCompare, parseMs } from "./order";
 import type { Component, Feature, Status } from "./protocol";
 import type { Store } from "./store";
 
@@ -38,6 +38,23 @@ interface Item {
   feature_type?: string | null;
 }
 
+/** What of a build runs now, and the first phase that could be begun next, by number and name. */
+export interface Agenda {
+  running: string[];
+  next: string | null;
+}
+
+const natural = naturalCompare();
+
+export function agendaOf(store: Store, phases: readonly Feature[]): Agenda {
+  const mine = [...phases].sort((a, b) => natural(a.feature_id, b.feature_id));
+  const next = mine.find((f) => f.status === "not_started" && waitsFor(store, f).length === 0);
+  return {
+    running: mine.filter((f) => f.status === "in_progress").map(labelled),
+    next: next === undefined ? null : labelled(next),
+  };
+}
+
 export function standingOf(items: Iterable<Item>): Standing {
   const out: Standing = { noun: "", total: 0, done: 0, running: 0, failed: 0, blocked: 0, disputed: 0 };
   for (const { status, conflict, feature_type: type } of items) {
@@ -56,16 +73,21 @@ export function standingOf(items: Iterable<Item>): Standing {
   return out;
 }
 
-/** The items of the builds at work, by build; those of locks alone if no build is known. */
-export function presentItems(store: Store): Map<string, Item[]> {
-  const out = new Map<string, Item[]>((store.session.present ?? []).map((id) => [id, []]));
-  if (out.size === 0)
-    return new Map([["", store.phases.list().map((p) => ({ status: p.status, feature_type: "phase" }))]]);
+/** The phases of the builds at work, by build. */
+export function presentPhases(store: Store): Map<string, Feature[]> {
+  const out = new Map<string, Feature[]>((store.session.present ?? []).map((id) => [id, []]));
+  if (out.size === 0) return out;
   for (const id of store.features.ids()) {
     const feature = store.features.get(id) as Feature;
     if (feature.component_id !== null) out.get(feature.component_id)?.push(feature);
   }
   return out;
+}
+
+/** How all that is at work stands; by the locks alone if no build is known. */
+export function wholeOf(store: Store, phases: ReadonlyMap<string, readonly Feature[]>): Standing {
+  if (phases.size > 0) return standingOf([...phases.values()].flat());
+  return standingOf(store.phases.list().map((p) => ({ status: p.status, feature_type: "phase" })));
 }
 
 /** `3 of 8 phases, 1 running`; without the noun, `3 of 8, 1 running`. */
@@ -100,7 +122,7 @@ export function wordFor(store: Store, s: Standing, life: Life, failed: number): 
 export function verdictOf(store: Store, now: number, fresh: boolean): Word {
   if (isSteered(store)) {
     const clock = fresh ? now : (parseMs(store.updatedAt) ?? now);
-    const standing = standingOf([...presentItems(store).values()].flat());
+    const standing = wholeOf(store, presentPhases(store));
     return wordFor(store, standing, lifeOf(store, clock), failures(store).length);
   }
   const status = fresh && stalledFor(store, now) !== null ? "stalled" : store.session.status;
@@ -195,6 +217,12 @@ export function shortId(id: string, plan: string | null): string {
 export function named(f: Feature): string {
   const word = f.feature_type ?? "phase";
   return `${word.charAt(0).toUpperCase()}${word.slice(1)} ${shortId(f.feature_id, f.component_id)}`;
+}
+
+/** `3 · Walking times`. */
+export function labelled(f: Feature): string {
+  const label = named(f);
+  return f.name && f.name !== label ? `${shortId(f.feature_id, f.component_id)} · ${f.name}` : label;
 }
 
 /** The ids of what a phase that has not begun still waits for. */

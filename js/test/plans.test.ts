@@ -37,6 +37,10 @@ describe("the header of builds that a system decides on", () => {
     face = mount(plans(Date.now()));
     expect(texts(".bw-now-name")).toEqual(["Audio guide", "City tours"]);
     expect(texts(".bw-now-count")).toEqual(["0 of 3 phases, 1 running", "3 of 8 phases, 1 running"]);
+    expect(texts(".bw-now-note")).toEqual([
+      "runs 1 · Voices; next 2 · Player",
+      "runs 3 · Walking times; next 7 · Printing · its header says 'Phases 1-5 Complete', but 3 of 8 phases are completed",
+    ]);
     expect(text(".bw-counts")).toContain("3 of 11 phases, 2 running");
     expect(text(".bw-counts")).toContain("2 in conflict");
     expect(text(".bw-percent")).toBe("27.3 %");

@@ -1,6 +1,6 @@
 // The rows of plans and their phases. Pure: items in, rows of plain text out.
 
-import { counted, named, shortId, sourceText, standingOf, toneOfItem } from "../builds";
+import { counted, labelled, named, sourceText, standingOf, toneOfItem } from "../builds";
 import { ago, clampPercent, dateTime, errorLine, fullTime, percent } from "../format";
 import { parseMs } from "../order";
 import type { Component, Feature } from "../protocol";
@@ -54,12 +54,11 @@ export function planPhaseCells(f: Feature, waiting: readonly string[], now: numb
   const at = parseMs(f.heartbeat_at);
   const time = at === null ? "" : ago(now - at);
   const label = named(f);
-  const id = shortId(f.feature_id, f.component_id);
   return {
     ...BLANK,
     tone: toneOfItem(f.status, f.conflict),
     status: h.status,
-    name: f.name && f.name !== label ? `${id} · ${f.name}` : label,
+    name: labelled(f),
     note: [f.error ? errorLine(f.error) : "", f.conflict ?? "", wait].filter(Boolean).join(" · "),
     noteIsError: f.status === "error",
     chip: f.owner ?? "",

@@ -2,21 +2,25 @@
 
 import { html, nothing, type TemplateResult } from "lit-html";
 import {
+  agendaOf,
   counted,
   isElsewhere,
   lifeLine,
   presentBuilds,
-  presentItems,
+  presentPhases,
   type Standing,
   sourceText,
   standingOf,
   toneOfItem,
+  wholeOf,
   wordFor,
 } from "../builds";
 import type { Changes } from "../changes";
 import { failures } from "../failures";
 import { clampPercent, elapsed, fullTime, percent, plural, type Tone } from "../format";
 import { type Life, lifeOf } from "../life";
+import type { Feature } from "../protocol";
+import type { Store } from "../store";
 import type { Picture } from "./header";
 import { icon } from "./icons";
 import type { Face } from "./view";
@@ -37,7 +41,7 @@ export class Steered {
   readonly #face: Face;
   /** How the items of each present build stand, and all of them; null: to be counted. */
   #failedHere = 0;
-  #known: { each: Map<string, Standing>; all: Standing } | null = null;
+  #known: Known | null = null;
 
   constructor(face: Face) {
     this.#face = face;
@@ -52,7 +56,7 @@ export class Steered {
     const { store } = this.#face.live;
     const { session, progress } = store;
     if (this.#known === null) {
-      this.#known = count(presentItems(store));
+      this.#known = count(store);
       this.#failedHere = failed === 0 ? 0 : failures(store).filter((one) => !isElsewhere(store, one)).length;
     }
     const { all } = this.#known;
@@ -85,17 +89,20 @@ export class Steered {
   #facts(life: Life, clock: number): TemplateResult {
     const { live, uid } = this.#face;
     const { store } = live;
-    const { each, all } = this.#known as { each: Map<string, Standing>; all: Standing };
+    const { each, all } = this.#known as Known;
     const builds = presentBuilds(store);
     const rest = builds.length - FEW;
     const here = this.#failedHere;
     const line = lifeLine(store, life, clock);
-    const part = (n: number, tone: Tone, text: string): TemplateResult | typeof nothing =>
-      n === 0 ? nothing : html`<span class="bw-count bw-is-${tone}">${icon(tone)}${text}</span>`;
+    const part = (n: number, tone: Tone, text: string, title = ""): TemplateResult | typeof nothing =>
+      n === 0
+        ? nothing
+        : html`<span class="bw-count bw-is-${tone}" title=${title || nothing}>${icon(tone)}${text}</span>`;
     return html`<ul class="bw-now" aria-label="Built now">
         ${builds.slice(0, FEW).map((c) => {
           const standing = each.get(c.component_id);
           const tone = toneOfItem(c.status, c.conflict ?? (standing && standing.disputed > 0 ? "its parts" : null));
+          const note = [standing?.agenda ?? "", c.conflict ?? ""].filter(Boolean).join(" · ");
           return html`<li class="bw-now-build">
             ${icon(tone)}
             <button
@@ -107,26 +114,41 @@ export class Steered {
               ${c.name || c.component_id}
             </button>
             ${builds.length > 1 && standing ? html`<span class="bw-now-count">${counted(standing)}</span>` : nothing}
-            ${c.conflict ? html`<span class="bw-now-note bw-quiet" title=${c.conflict}>${c.conflict}</span>` : nothing}
+            ${note === "" ? nothing : html`<span class="bw-now-note bw-quiet" title=${note}>${note}</span>`}
           </li>`;
         })}
         ${rest > 0 ? html`<li class="bw-quiet">and ${plural(rest, "more", "more")}</li>` : nothing}
       </ul>
       <div class="bw-facts">
         <span class="bw-life bw-life-${life} bw-is-${LIFE_TONES[life]}" title=${fullTime(store.session.evidence_at)}
-          >${line === "" ? nothing : html`<span class="bw-beat" aria-hidden="true"></span>${line}`}</span
+          >${line === "" ? nothing : html`<span class="bw-beat" aria-hidden="true"></span><span>${line}</span>`}</span
         >
         <span class="bw-counts" id="${uid}-counts">
           <span class="bw-count">${counted(all)}</span>
           ${part(here, "fail", `${here.toLocaleString("en")} failed`)}
           ${part(all.blocked, "block", `${all.blocked.toLocaleString("en")} blocked`)}
-          ${part(all.disputed, "said", `${all.disputed.toLocaleString("en")} in conflict`)}
+          ${part(all.disputed, "said", `${all.disputed.toLocaleString("en")} in conflict`, `Of ${plural(all.disputed, all.noun)} another file says otherwise: see the notes in the list`)}
         </span>
       </div>`;
   }
 }
 
-function count(items: ReturnType<typeof presentItems>): { each: Map<string, Standing>; all: Standing } {
-  const each = new Map([...items].map(([id, list]) => [id, standingOf(list)]));
-  return { each, all: standingOf([...items.values()].flat()) };
+interface Known {
+  each: Map<string, Standing & { agenda: string }>;
+  all: Standing;
+}
+
+function count(store: Store): Known {
+  const phases = presentPhases(store);
+  const each = new Map([...phases].map(([id, list]) => [id, { ...standingOf(list), agenda: agenda(store, list) }]));
+  return { each, all: wholeOf(store, phases) };
+}
+
+/** `runs 3 · Walking times; next 7 · Printing`. */
+function agenda(store: Store, phases: readonly Feature[]): string {
+  const { running, next } = agendaOf(store, phases);
+  const rest = running.length - FEW;
+  const runs =
+    running.length === 0 ? "" : `runs ${running.slice(0, FEW).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+  return [runs, next === null ? "" : `next ${next}`].filter(Boolean).join("; ");
 }
