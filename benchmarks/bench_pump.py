@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from buildwidget.systems import Record, parse
 BASE = ".buildrunner"
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 NOW = START + timedelta(hours=3)
+LONG_AGO = START - timedelta(days=3)  # when all plans but one were written, and their locks left behind
 HEARTBEAT = f"{BASE}/locks/plan0-phase-1/heartbeat"
 PROGRESS = f"{BASE}/locks/plan0-phase-1/progress.json"
 WORKFLOW = f"{BASE}/workflows/workflow_0_checkpoint.json"
@@ -90,15 +92,20 @@ def files(size: int) -> Iterator[tuple[str, bytes]]:
     for number in range(max(1, size // 20)):
         yield f"{BASE}/builds/BUILD_plan{number}.md", plan(number).encode()
     for number in range(max(1, size // 100)):
-        claim = {"phase": "1", "build": f"BUILD_plan{number}", "host": "one", "claimed_at": START.isoformat()}
+        claim = {"phase": "1", "build": f"BUILD_plan{number}", "host": "one", "claimed_at": LONG_AGO.isoformat()}
         yield f"{BASE}/locks/plan{number}-phase-1/claim.json", json.dumps(claim).encode()
     for number in range(1, max(2, size - size // 20 - size // 100)):
         at = (START + timedelta(seconds=number)).isoformat()
         yield f"{BASE}/workflows/workflow_{number}_checkpoint.json", json.dumps(workflow(number, at)).encode()
 
 
+def written(path: str) -> datetime:
+    is_left = ("/locks/" in path or "/builds/" in path) and "plan0-" not in path and "plan0." not in path
+    return LONG_AGO if is_left else START + timedelta(hours=2)
+
+
 def read(path: str, raw: bytes, version: int = 0) -> tuple[str, Record]:
-    return path, parse(path, raw, START + timedelta(hours=2, seconds=version))
+    return path, parse(path, raw, written(path) + timedelta(seconds=version))
 
 
 class Pure:
@@ -136,6 +143,7 @@ class Live:
         for path, raw in files(size):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(raw)
+            os.utime(root / path, (written(path).timestamp(),) * 2)
         self.session = BuildSession(root, session_id="bench")
         self.took: list[float] = []
         self.done = threading.Event()

@@ -23,6 +23,9 @@ class Ordered(Generic[K]):
     def __len__(self) -> int:
         return len(self._order)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._rank
+
     def put(self, key: K, rank: Any) -> None:
         """Add a key, or move it to another rank."""
         before = self._rank.get(key)
@@ -45,6 +48,11 @@ class Ordered(Generic[K]):
             self.drop(key)
         else:
             self.put(key, rank)
+
+    @property
+    def keys(self) -> list[K]:
+        """All keys, in order."""
+        return [key for _, key in self._order]
 
     @property
     def last(self) -> K | None:

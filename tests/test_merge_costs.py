@@ -107,8 +107,9 @@ def plan(name: str, words: list[str], when: int) -> Change:
     return parsed(f"{BASE}/builds/BUILD_{name}.md", f"# Build: {name}\n\n**At:** {when}\n\n" + "\n".join(phases), when)
 
 
-def current(when: int) -> Change:
+def current(build: str | None, when: int) -> Change:
     body = {"phase": str(when % 3), "name": "x", "started": at(when).isoformat()}
+    body |= {"build": f"BUILD_{build}.md"} if build else {}
     return parsed(f"{BASE}/current-phase.json", body, when)
 
 
@@ -118,7 +119,21 @@ def batches(done: int, when: int) -> Change:
         "completed_phases": [str(n) for n in range(1, done + 1)],
         "updated": at(when).isoformat(),
     }
+    body["batches"] = [{"id": "b", "phases": ["1", "2"], "status": "blocked" if when % 2 else "pending"}]
     return parsed(f"{BASE}/orchestration.json", body, when)
+
+
+def journal(verdicts: list[tuple[str, str, str]], when: int) -> Change:
+    lines = [
+        f"[{at(when).isoformat()}] phase-review build=BUILD_{build} phase={phase} verdict={word}"
+        for build, phase, word in verdicts
+    ]
+    return parsed(f"{BASE}/decisions.log", "\n".join([f"[{at(when).isoformat()}] [DECISION] {when}", *lines]), when)
+
+
+def saved(build: str, last: int, when: int) -> Change:
+    body = {"build_spec": f"BUILD_{build}.md", "last_completed_phase": last, "at": when}
+    return parsed(f"{BASE}/autopilot-resume.json", body, when)
 
 
 folders = st.sampled_from(["phase-1", "shop-phase-1", "shop-phase-2", "site-phase-1"])
@@ -145,7 +160,17 @@ of_plans = st.builds(
     st.lists(st.sampled_from(["pending", "in_progress", "complete"]), min_size=1, max_size=3),
     minutes,
 )
-of_projects = st.builds(current, minutes) | st.builds(batches, few, minutes)
+plans = st.sampled_from(["shop", "site", "old"])
+of_projects = (
+    st.builds(current, plans | st.none(), minutes)
+    | st.builds(batches, few, minutes)
+    | st.builds(saved, plans, few, minutes)
+    | st.builds(
+        journal,
+        st.lists(st.tuples(plans, st.sampled_from("123"), st.sampled_from(["arbiter-approve", "block"])), max_size=2),
+        minutes,
+    )
+)
 
 
 def gone(change: Change) -> Change:
@@ -179,7 +204,7 @@ class Build:
         state = self.fold.snapshot()
         for one in state.checkpoints:
             one.version = 1  # it counts what was seen
-        return msgspec.structs.replace(state, updated_at=None)
+        return msgspec.structs.replace(state, updated_at=None, activity=[])  # what happened, not what is
 
 
 @settings(max_examples=300, deadline=None)

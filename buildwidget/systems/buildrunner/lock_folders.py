@@ -16,7 +16,7 @@ from .lock import LockProgress, phase_id
 from .plan import slug_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = ["Lock", "lock_of", "phase_of", "same_build", "words_of"]
 
@@ -173,11 +173,11 @@ def words_of(text: str) -> set[str]:
     return set(_WORD.findall(text.lower()))
 
 
-def same_build(said: str, slugs: Iterable[str]) -> str | None:
+def same_build(said: str, slugs: Collection[str]) -> str | None:
     """Return the plan that a name means: the same, or the only one that begins with it or holds all of its words."""
-    known = list(slugs)
-    if said in known:
+    if said in slugs:
         return said
+    known = list(slugs)
     lower = said.lower()
     same = [slug for slug in known if slug.lower() == lower]
     if len(same) == 1:
