@@ -354,8 +354,8 @@ def test_buildrunner_as_a_link(project, way, tmp_path):
         base.symlink_to(tmp_path / "secret")
         reader.sees(f"{BASE}/b.json", "deleted")
         reader.sees(BASE, "created")
-        assert reasons(reader.source) == {BASE: "link leaves the project"}
-        assert reader.source.state == "waiting"
+        reader.until(lambda: reasons(reader.source) == {BASE: "link leaves the project"}, "the reason")
+        reader.until(lambda: reader.source.state == "waiting", "waiting")
         assert not reader.seen(f"{BASE}/s.json")
         base.unlink()
         write(base / "c.json")
