@@ -22,7 +22,7 @@ from .progress import calculate_completion_percentage, item_stats
 from .reading.decode import decode_object
 from .reading.files import read_settled
 from .reading.values import Reader, utc_of
-from .systems import Record, read
+from .systems import TEXTS, Record, parse, plan_items, read, shape_of
 from .watcher import FileWatcher
 
 __all__ = [
@@ -47,7 +47,7 @@ def parse_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Parameters
     ----------
     path
-        A file of any shape that a build writes.
+        A file of any kind that a build writes: JSON, a plan (``builds/BUILD_*.md``), a heartbeat, the journal.
 
     Returns
     -------
@@ -89,6 +89,11 @@ def parse_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     }
     result["completion_percentage"] = record.percent
     return result
+
+
+def is_build_file(path: str | os.PathLike[str]) -> bool:
+    """Whether `parse_checkpoint` reads a file of this name, whatever is in it, as a text that a build is judged by."""
+    return shape_of(_in_project(path)) in TEXTS
 
 
 def extract_component_updates(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -240,12 +245,17 @@ def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:
     """The file's JSON object and its record. A file that is being written is waited for, for at most 0.1 s."""
     name: str = os.path.expanduser(os.fspath(path))
 
-    def parse(raw: bytes, about: os.stat_result) -> tuple[dict[str, Any], Record]:
+    def load(raw: bytes, about: os.stat_result) -> tuple[dict[str, Any], Record]:
+        place = _in_project(path)
+        if shape_of(place) in TEXTS:
+            record = parse(place, raw, utc_of(about.st_mtime))
+            _put_items(record)
+            return msgspec.to_builtins(record.detail), record
         data = decode_object(name, raw)
-        return data, read(_in_project(path), data, utc_of(about.st_mtime))
+        return data, read(place, data, utc_of(about.st_mtime))
 
     try:
-        return read_settled(None, name, parse, patience=_PATIENCE)
+        return read_settled(None, name, load, patience=_PATIENCE)
     except FileNotFoundError:
         raise CheckpointError(name, "there is no such file", code="unreadable") from None
     except OSError as error:
@@ -253,6 +263,12 @@ def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Record]:
         raise CheckpointError(name, f"it cannot be read: {reason}", code="unreadable") from None
     except CheckpointError as error:  # with the path that the caller gave
         raise CheckpointError(name, error.reason, error.place, error.code) from None
+
+
+def _put_items(record: Record) -> None:
+    found = plan_items(record)
+    if found is not None:
+        record.components, record.features = [found[0]], found[1]
 
 
 def _in_project(path: str | os.PathLike[str]) -> str:

@@ -255,3 +255,30 @@ def test_a_modification_time_that_no_date_holds_is_no_error(checkpoint, monkeypa
     lonely = checkpoint.with_name("x.json")
     lonely.write_text(json.dumps({"id": "x", "phase": "build_1"}), "utf-8")
     assert parse_checkpoint(lonely)["timestamp"] == "1970-01-01T00:00:00Z"
+
+
+def test_a_plan_and_the_files_of_a_lock_are_read_too(tmp_path) -> None:
+    """Files that are no JSON: what they say is in the same fields."""
+    base = tmp_path / ".buildrunner"
+    (base / "builds").mkdir(parents=True)
+    (base / "locks" / "phase-1").mkdir(parents=True)
+    plan = base / "builds" / "BUILD_shop.md"
+    plan.write_text(
+        "# Build: Shop\n\n### Phase 1: Cart\n\n**Status:** ✅ COMPLETE\n\n- [x] basket\n\n"
+        "### Phase 2: Pay\n\n**Status:** planned\n"
+    )
+    found = parse_checkpoint(plan)
+    assert found["completion_percentage"] == 50.0
+    assert [(item["id"], item["status"]) for item in found["features"]] == [
+        ("shop/1", "completed"),
+        ("shop/2", "not_started"),
+    ]
+    assert found["components"][0]["name"] == "Shop"
+    assert extract_component_updates(plan)[0]["type"] == "plan"
+    assert get_checkpoint_summary(plan)["completed_features"] == 1
+    beat = base / "locks" / "phase-1" / "heartbeat"
+    beat.write_text("2026-03-01T09:00:00Z\n")
+    assert parse_checkpoint(beat)["timestamp"] == "2026-03-01T09:00:00Z"
+    beat.write_text("")
+    with pytest.raises(CheckpointError):
+        parse_checkpoint(beat)

@@ -16,12 +16,13 @@ def parse(
     file: Annotated[Path, typer.Argument(help="A file below .buildrunner.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    """Print the content of one file of a build: a checkpoint or other JSON, a log, Markdown context.
+    """Print the content of one file of a build: a plan, a checkpoint or other JSON, a log.
 
     \b
     Examples:
       buildwidget parse .buildrunner/features.json
       buildwidget parse .buildrunner/checkpoints/checkpoint_20260301_090000_000001.json --json
+      buildwidget parse .buildrunner/builds/BUILD_shop.md
       buildwidget parse .buildrunner/logs/build.log
 
     \b
@@ -30,11 +31,11 @@ def parse(
     """
     import json
 
-    from ..compat import parse_checkpoint
+    from ..compat import is_build_file, parse_checkpoint
     from ..errors import CheckpointError
     from ._texts import describe_text, kind_of_text, read_text
 
-    is_text = kind_of_text(file) is not None
+    is_text = kind_of_text(file) is not None and not is_build_file(file)
     try:
         content = read_text(file) if is_text else parse_checkpoint(file)
     except CheckpointError as error:

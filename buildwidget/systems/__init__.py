@@ -5,7 +5,7 @@ A system is a package in this folder. BuildRunner is the first.
 
 from __future__ import annotations
 
-from .buildrunner import parse, read, shape_of
+from .buildrunner import TEXTS, parse, plan_items, read, shape_of
 from .record import Record, Shape
 
-__all__ = ["Record", "Shape", "parse", "read", "shape_of"]
+__all__ = ["TEXTS", "Record", "Shape", "parse", "plan_items", "read", "shape_of"]

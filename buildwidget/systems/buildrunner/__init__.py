@@ -15,14 +15,16 @@ from ...reading.markdown import Sections
 from ...reading.memo import Memo
 from ...reading.values import Reader
 from ..record import Record, Shape
-from . import checkpoint, claims, journal, lock, orchestration, plan, project, runtime, workflow
+from . import checkpoint, claims, journal, lock, one_build, orchestration, plan, project, runtime, workflow
 from .kinds import shape_of, shape_of_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["parse", "read", "shape_of"]
+    from ...model import Component, Feature
+
+__all__ = ["TEXTS", "parse", "plan_items", "read", "shape_of"]
 
 _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
     Shape.CHECKPOINT: checkpoint.read,
@@ -39,7 +41,8 @@ _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
     Shape.SIDECAR: claims.read_sidecar,
     Shape.SAVED: journal.read_saved,
 }
-_TEXTS: Final = frozenset({Shape.PLAN, Shape.HEARTBEAT, Shape.JOURNAL})
+#: The kinds of file that are no JSON.
+TEXTS: Final = frozenset({Shape.PLAN, Shape.HEARTBEAT, Shape.JOURNAL})
 
 
 def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> Record:
@@ -63,7 +66,7 @@ def parse(path: str, raw: bytes, mtime: datetime, memo: Memo | None = None) -> R
         whatever the bytes.
     """
     shape = shape_of(path)
-    if shape not in _TEXTS:
+    if shape not in TEXTS:
         return read(path, decode_object(path, raw), mtime, memo)
     reader = Reader(path, mtime, memo)
     match shape:
@@ -87,6 +90,14 @@ def read(path: str, data: dict[str, Any], mtime: datetime, memo: Memo | None = N
     reader.settle_zone(data)
     record = _READERS[shape](data, reader)
     return _finished(record, reader)
+
+
+def plan_items(record: Record) -> tuple[Component, list[Feature]] | None:
+    """Return a plan and its phases as items, by its own words alone; None for any other file."""
+    if not isinstance(record.detail, plan.Plan):
+        return None
+    evidence = one_build.Evidence(slug=record.detail.slug, plan=record.detail, path=record.path, written=record.written)
+    return one_build.items_of(one_build.decide(evidence))
 
 
 def _finished(record: Record, reader: Reader) -> Record:
