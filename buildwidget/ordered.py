@@ -78,6 +78,10 @@ class Ordered(Generic[K]):
         """The keys of this rank and higher ones, in order."""
         return [key for _, key in self._order[bisect_left(self._order, (rank,)) :]]
 
+    def oldest(self, count: int) -> list[K]:
+        """The keys with the ``count`` lowest ranks, in order."""
+        return [key for _, key in self._order[:count]]
+
     def newest(self, count: int) -> list[K]:
         """The keys with the ``count`` highest ranks, in order."""
         return [key for _, key in self._order[-count:]] if count else []
