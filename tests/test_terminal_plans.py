@@ -188,6 +188,7 @@ def test_it_fits(width: int, height: int) -> None:
         Component(component_id=f"old-{n}", component_type="plan", status=Status.COMPLETED) for n in range(60)
     ]
     state.activity = [Activity(kind="claimed", text=f"phase {n}", time=NOW) for n in range(9)]
+    state.features[2].error = "a session ended with code 1"
     shown = drawn(state, width, height).splitlines()
     assert len(shown) <= height
     assert all(len(line) <= width for line in shown)
@@ -205,6 +206,14 @@ def test_many_plans_are_listed_the_newest_first() -> None:
     ]
     shown = drawn(state)
     assert shown.index("new ") < shown.index("middle ") < shown.index("old ") < shown.index("Login")
+
+
+def test_a_session_that_ended_is_said_in_the_header() -> None:
+    state = tours()
+    state.features[2].error = "a session ended with code 1 at 2026-03-04 11:59 UTC"
+    shown = drawn(state)
+    assert "3 · Walking times: a session ended with code 1" in shown
+    assert "failed" not in shown
 
 
 def test_locks_of_no_known_build_are_shown_as_they_are() -> None:

@@ -100,9 +100,13 @@ def _feature_name(feature: Feature, plans: dict[str, str]) -> str:
 
 
 def _said(item: Component | Feature) -> str:
-    """Return the status, who works on the item, and what says otherwise."""
+    """Return the status, and who works on the item.
+
+    A plan lags behind its locks for moments at every turn; what disagrees is told only where nothing else is known.
+    """
     owner = item.owner if isinstance(item, Feature) and item.status is Status.IN_PROGRESS else None
-    notes = [clean(text, 120) for text in (owner, item.conflict) if text]
+    conflict = item.conflict if item.status is Status.UNKNOWN else None
+    notes = [clean(text, 120) for text in (owner, conflict) if text]
     return _with_error(item.status, item.error) + (f" ({'; '.join(notes)})" if notes else "")
 
 

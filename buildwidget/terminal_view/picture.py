@@ -83,7 +83,7 @@ def render(
 
 def _plans(state: State, now: datetime, width: int, room: int) -> list[RenderableType]:
     """Return the display of builds that a system decides on, in at most ``room`` lines."""
-    top = plan_header(state, now, width)
+    top = plan_header(state, now, width)[: max(1, room - 2)]
     room -= len(top) + 1
     here, _ = failures_here(state)
     trouble = [_problem("✘", failure.items[0].name, failure.reason, width, "red") for failure in here]

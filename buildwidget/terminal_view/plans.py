@@ -34,6 +34,7 @@ __all__ = ["plan_header", "plan_tables"]
 
 _Row = tuple[Text, Text, Text, Text]  # icon, name, status, facts
 
+_HEADER: Final = 6  # lines at most
 _FIRST: Final = {Status.ERROR: 0, Status.IN_PROGRESS: 1, Status.BLOCKED: 2, Status.PAUSED: 2, Status.NOT_STARTED: 3}
 _DISPUTED: Final = ("✓", "")  # done as somebody says, and another says otherwise
 
@@ -70,6 +71,10 @@ def plan_header(state: State, now: datetime, width: int) -> list[RenderableType]
     lines: list[RenderableType] = [line, bar, Text(" · ".join(filter(None, facts)), no_wrap=True, overflow="ellipsis")]
     if said:
         lines.append(Text(said, style="yellow" if life == "silent" else "dim", no_wrap=True, overflow="ellipsis"))
+    for feature in (item for features in present_features(state).values() for item in features):
+        if feature.error and feature.status is Status.IN_PROGRESS and len(lines) < _HEADER:
+            text = f"{clean(phase_label(feature), 60)}: {clean(feature.error, 200)}"
+            lines.append(Text(text, style="yellow", no_wrap=True, overflow="ellipsis"))
     return lines
 
 
@@ -171,9 +176,9 @@ def _phase_row(feature: Feature, waiting: list[str], now: datetime) -> _Row:
     icon, style = _icon(feature)
     beat = feature.heartbeat_at
     facts = [
+        clean(feature.error or "", 120) if feature.status is Status.ERROR else "",
         ago((now - beat).total_seconds()) if beat is not None else "",
         clean(feature.owner or "", 40),
-        clean(feature.error or "", 120),
         clean(feature.conflict or "", 200),
         f"waits for {clean(', '.join(waiting), 60)}" if waiting else "",
     ]

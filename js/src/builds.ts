@@ -5,7 +5,7 @@ import { type Failure, failures } from "./failures";
 import { type AnyStatus, ago, clockTime, dateTime, duration, plural, statusWord, type Tone, toneOf } from "./format";
 import { type Life, lifeOf } from "./life";
 import { naturalCompare, parseMs } from "./order";
-import type { Component, Feature, Status } from "./protocol";
+import type { Component, Feature, Phase, Status } from "./protocol";
 import type { Store } from "./store";
 
 /** Whether plans and locks (or the like) decide, in place of checkpoints and registries. */
@@ -168,6 +168,13 @@ export function isElsewhere(store: Store, failure: Failure): boolean {
     const plan = store.phases.get(id)?.component_id ?? null;
     return plan !== null && !present.has(plan);
   });
+}
+
+/** Whether a lock is still there although its phase is over. */
+export function isLeftBehind(store: Store, lock: Phase): boolean {
+  if (!isSteered(store) || lock.feature_id == null) return false;
+  const status = store.features.get(lock.feature_id)?.status;
+  return status === "completed" || status === "skipped" || status === "cancelled";
 }
 
 /** `lock · locks/phase-3/claim.json`: the rule and the file that decided a status. */

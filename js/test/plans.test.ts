@@ -4,7 +4,7 @@ import axe from "axe-core";
 import { afterEach, describe, expect, it } from "vitest";
 import { lifeLine, verdictOf } from "../src/builds";
 import { plan, planPhase, plans } from "../src/dev/plans";
-import { message, task } from "../src/dev/scenario";
+import { message, phase, task } from "../src/dev/scenario";
 import { lifeOf } from "../src/life";
 import type { Feature, State } from "../src/protocol";
 import { Store } from "../src/store";
@@ -206,6 +206,34 @@ describe("the list of plans and their phases", () => {
       delete document.documentElement.dataset.theme;
       expect(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`)).toEqual([]);
     }
+  });
+});
+
+describe("what a lock or a session left", () => {
+  it("says in the header that a session of a running phase ended, and does not call it an error", () => {
+    const state = one(["completed"]);
+    const error = "a session ended with code 1 at 2026-01-14 08:03 UTC";
+    state.features.push(planPhase("shop", "2", { name: "Till", status: "in_progress", error }));
+    face = mount(state);
+    expect(texts(".bw-ended")).toEqual([`2 · Till: ${error}`]);
+    expect(face.root.querySelector(".bw-errors")).toBeNull();
+    expect(text(".bw-badge")).toBe("In progress");
+  });
+
+  it("lists a lock that outlived its phase as left behind", () => {
+    const state = plans(Date.now());
+    const links = { component_id: "city-tours", owner: "host-a" };
+    state.phases = [
+      phase("phase-4", { ...links, feature_id: "city-tours/4", name: "Tickets", status: "in_progress" }),
+      phase("phase-3", { ...links, feature_id: "city-tours/3", name: "Walking times", status: "in_progress" }),
+    ];
+    face = mount(state);
+    face.root.querySelector<HTMLElement>('[id$="-tab-phases"]')?.click();
+    const said = (key: string): string => plain(row(face.root, key).querySelector(".bw-c-status")?.textContent);
+    expect(text('[id$="-tab-phases"]')).toBe("Locks2");
+    expect(said("phase:phase-4")).toBe("Left behind");
+    expect(said("phase:phase-3")).toBe("In progress");
+    expect(plain(row(face.root, "phase:phase-4").textContent)).toContain("city-tours · Phase 4 · Tickets");
   });
 });
 

@@ -216,6 +216,19 @@ export function phaseCells(p: Phase, now: number): Cells {
   };
 }
 
+/** A lock that outlived its phase: no alarm, and no work. */
+export function leftCells(p: Phase, now: number): Cells {
+  const at = elapsed(p.heartbeat_at ?? p.updated_at, null, now);
+  return {
+    ...phaseCells(p, now),
+    tone: "said",
+    status: "Left behind",
+    note: p.owner ?? "",
+    time: at === null ? "" : ago(at),
+    timeTitle: fullTime(p.heartbeat_at ?? p.updated_at),
+  };
+}
+
 export function stepCells(s: PhaseStep, now: number): Cells {
   const status: AnyStatus =
     s.status === null

@@ -5,6 +5,7 @@ import {
   agendaOf,
   counted,
   isElsewhere,
+  labelled,
   lifeLine,
   presentBuilds,
   presentPhases,
@@ -22,7 +23,7 @@ import { type Life, lifeOf } from "../life";
 import type { Feature } from "../protocol";
 import type { Store } from "../store";
 import type { Picture } from "./header";
-import { icon } from "./icons";
+import { icon, warningIcon } from "./icons";
 import type { Face } from "./view";
 
 /** Builds named one by one. */
@@ -89,7 +90,7 @@ export class Steered {
   #facts(life: Life, clock: number): TemplateResult {
     const { live, uid } = this.#face;
     const { store } = live;
-    const { each, all } = this.#known as Known;
+    const { ended, each, all } = this.#known as Known;
     const builds = presentBuilds(store);
     const rest = builds.length - FEW;
     const here = this.#failedHere;
@@ -119,6 +120,7 @@ export class Steered {
         })}
         ${rest > 0 ? html`<li class="bw-quiet">and ${plural(rest, "more", "more")}</li>` : nothing}
       </ul>
+      ${ended.slice(0, FEW).map((text) => html`<div class="bw-ended bw-is-pause" title=${text}>${warningIcon()}<span>${text}</span></div>`)}
       <div class="bw-facts">
         <span class="bw-life bw-life-${life} bw-is-${LIFE_TONES[life]}" title=${fullTime(store.session.evidence_at)}
           >${line === "" ? nothing : html`<span class="bw-beat" aria-hidden="true"></span><span>${line}</span>`}</span
@@ -134,6 +136,8 @@ export class Steered {
 }
 
 interface Known {
+  /** What running phases say of how a session of theirs ended. */
+  ended: string[];
   each: Map<string, Standing & { agenda: string }>;
   all: Standing;
 }
@@ -141,7 +145,11 @@ interface Known {
 function count(store: Store): Known {
   const phases = presentPhases(store);
   const each = new Map([...phases].map(([id, list]) => [id, { ...standingOf(list), agenda: agenda(store, list) }]));
-  return { each, all: wholeOf(store, phases) };
+  const ended = [...phases.values()]
+    .flat()
+    .filter((f) => f.status === "in_progress" && f.error)
+    .map((f) => `${labelled(f)}: ${f.error}`);
+  return { ended, each, all: wholeOf(store, phases) };
 }
 
 /** `runs 3 · Walking times; next 7 · Printing`. */

@@ -1,6 +1,6 @@
 // Phases with their steps, and tasks by who runs them.
 
-import { isSteered } from "../builds";
+import { isLeftBehind, isSteered } from "../builds";
 import type { Changes } from "../changes";
 import { phasesInOrder, phaseTitle } from "../derive";
 import type { Live } from "../live";
@@ -9,7 +9,7 @@ import type { Task } from "../protocol";
 import { split } from "./build-tab";
 import type { Entry } from "./entries";
 import type { Column } from "./row-slot";
-import { BLANK, type Cells, groupCells, phaseCells, problemCells, stepCells, taskCells } from "./rows";
+import { BLANK, type Cells, groupCells, leftCells, phaseCells, problemCells, stepCells, taskCells } from "./rows";
 import { TreeTab } from "./tree-tab";
 import type { TabSpec } from "./view";
 
@@ -54,7 +54,7 @@ export const phasesTab: TabSpec = {
         phasesInOrder(live.store).map((p) => ({
           key: `phase:${p.phase_id}`,
           kind: "phase",
-          status: p.status,
+          status: isLeftBehind(live.store, p) ? "completed" : p.status,
           name: phaseTitle(p),
           progress: p.tasks_total ? (100 * (p.tasks_done ?? 0)) / p.tasks_total : 0,
           text: `${p.phase_id} ${p.name} ${p.step_label ?? ""} ${p.current_task ?? ""} ${p.errors.join(" ")}`,
@@ -70,7 +70,8 @@ export const phasesTab: TabSpec = {
         const [kind, id] = split(key);
         if (kind === "phase") {
           const p = live.store.phases.get(id);
-          return p ? phaseCells(p, live.now()) : BLANK;
+          if (p === undefined) return BLANK;
+          return isLeftBehind(live.store, p) ? leftCells(p, live.now()) : phaseCells(p, live.now());
         }
         const [index, owner] = split(id);
         const p = live.store.phases.get(owner);
