@@ -20,6 +20,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAYBE_TORN",
+    "STILL",
     "TOO_DEEP",
     "UNSTABLE",
     "Torn",
@@ -45,6 +46,8 @@ MAX_BYTES: Final = 32 << 20
 BASE = ".buildrunner"
 #: The codes of `CheckpointError` that a half-written file can cause.
 MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
+#: Seconds for which a file must be still of which no parser can tell whether it is complete.
+STILL: Final = 0.03
 #: The depth, in folders below `BASE`, down to which files are looked for.
 MAX_DEPTH = 8
 #: Why what lies deeper is left out, as a warning with the code ``folder_too_deep`` says it.
@@ -140,11 +143,13 @@ def open_file(root: str | Path | None, rel_path: str) -> tuple[int, os.stat_resu
     return fd, found
 
 
-def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES) -> tuple[bytes, os.stat_result]:
+def read_file(
+    root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES, *, still: float = 0.0
+) -> tuple[bytes, os.stat_result]:
     """Read one whole file whose stat is the same before and after the read.
 
     Only the parser can tell whether the text is complete: a slow writer leaves a cut file that does not change for a
-    moment.
+    moment. Where it cannot tell either (a cut Markdown file is one too), ask for a file that is ``still``.
 
     Parameters
     ----------
@@ -152,6 +157,8 @@ def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES
         As for `open_file`.
     max_bytes : int
         The largest size that is read.
+    still : float
+        Seconds for which the file must not have changed.
 
     Returns
     -------
@@ -161,7 +168,7 @@ def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES
     Raises
     ------
     Torn
-        If the file changed during the read.
+        If the file changed during the read, or less than ``still`` seconds before it.
     CheckpointError
         With code ``too_big``, ``not_a_file`` or ``outside``.
     FileNotFoundError, PermissionError
@@ -183,13 +190,20 @@ def read_file(root: str | Path | None, rel_path: str, max_bytes: int = MAX_BYTES
         after = os.fstat(fd)
     finally:
         os.close(fd)
+    if still and 0 <= time.time() - after.st_mtime < still:
+        raise Torn(rel_path)
     if len(data) != size or (before.st_mtime_ns, size) != (after.st_mtime_ns, after.st_size):
         raise Torn(rel_path)
     return data, after
 
 
 def read_settled(
-    root: str | Path | None, rel_path: str, parse: Callable[[bytes, os.stat_result], T], *, patience: float
+    root: str | Path | None,
+    rel_path: str,
+    parse: Callable[[bytes, os.stat_result], T],
+    *,
+    patience: float,
+    still: float = 0.0,
 ) -> T:
     """Read and parse one file, and retry while it is being written.
 
@@ -202,6 +216,8 @@ def read_settled(
         `MAYBE_TORN` makes the file be read again; any other exception is raised.
     patience : float
         Seconds to retry. The call blocks for so long at most.
+    still : float
+        As for `read_file`.
 
     Raises
     ------
@@ -213,7 +229,7 @@ def read_settled(
     deadline = time.monotonic() + patience
     while True:
         try:
-            return parse(*read_file(root, rel_path))
+            return parse(*read_file(root, rel_path, still=still))
         except Torn:
             error = CheckpointError(rel_path, UNSTABLE, code="unstable")
         except CheckpointError as found:

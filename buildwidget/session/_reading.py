@@ -12,7 +12,7 @@ from .. import events as ev
 from .. import publish, systems
 from ..errors import CheckpointError
 from ..model import BuildWarning
-from ..reading.files import MAX_BYTES, MAYBE_TORN, UNSTABLE, Torn, as_text, open_file, read_file, stamp_of
+from ..reading.files import MAX_BYTES, MAYBE_TORN, STILL, UNSTABLE, Torn, as_text, open_file, read_file, stamp_of
 from ..reading.memo import Memo
 from ..reading.retry import Retry
 from ..reading.values import utc_of
@@ -61,7 +61,13 @@ class FileReader:
         return bool(len(self._retry))
 
     def read(
-        self, change: FileChange, *, live: bool, obstacle: Obstacle | None, failed: Callable[[str], bool]
+        self,
+        change: FileChange,
+        *,
+        live: bool,
+        obstacle: Obstacle | None,
+        failed: Callable[[str], bool],
+        is_written: Callable[[str], bool],
     ) -> Reading | Later | None:
         """Read and parse one file; None if nothing is to be said of it.
 
@@ -75,6 +81,8 @@ class FileReader:
             Why this path must not be read, if so.
         failed
             Whether the file of this name could not be read when it was last looked at.
+        is_written
+            Whether a writer has this path open. A plan that is cut off is a plan too: it is read when it is closed.
         """
         path = change.path
         name = as_text(path)  # for messages, as valid UTF-8; `path` is for the system
@@ -88,7 +96,10 @@ class FileReader:
             if obstacle is not None:
                 raise CheckpointError(path, obstacle.reason, code=obstacle.code)  # noqa: TRY301 (handled below)
             if shape is not None:
-                data, stat = read_file(self._root, path, MAX_BYTES)
+                still = STILL if shape in systems.OPEN_ENDED else 0.0
+                data, stat = read_file(self._root, path, MAX_BYTES, still=still)
+                if still and is_written(path):
+                    raise Torn(path)  # noqa: TRY301 (handled below)
                 record = systems.parse(name, data, utc_of(stat.st_mtime), self._memo)
             else:
                 content, stat = self._look(path)

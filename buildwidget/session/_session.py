@@ -557,7 +557,11 @@ class BuildSession:
         """Read one file; None if it has nothing to say, or was put back, to be read later."""
         assert self._reader is not None
         reading = self._reader.read(
-            change, live=live, obstacle=self._source.obstacles.get(change.path), failed=self._merge.failed
+            change,
+            live=live,
+            obstacle=self._source.obstacles.get(change.path),
+            failed=self._merge.failed,
+            is_written=self._source.is_written,
         )
         if isinstance(reading, Later):
             self._source.put_back(change, reading.seconds)

@@ -10,7 +10,7 @@ from .. import systems
 from ..errors import CheckpointError
 from ..merge import Merge
 from ..model import BuildWarning, State
-from ..reading.files import as_text, read_settled
+from ..reading.files import STILL, as_text, read_settled
 from ..reading.memo import Memo
 from ..reading.values import utc_of
 from ..state import BuildState
@@ -51,14 +51,16 @@ def read_state(project: str | Path, at: datetime | None = None) -> State:
         if obstacle is not None:
             read.append((name, BuildWarning(file_path=name, code=obstacle.code, message=obstacle.reason)))
             continue
-        if systems.shape_of(path) is None:
+        shape = systems.shape_of(path)
+        if shape is None:
             continue
 
         def parse(raw: bytes, stat: os.stat_result, name: str = name) -> Record:
             return systems.parse(name, raw, min(utc_of(stat.st_mtime), now), memo)
 
+        still = STILL if shape in systems.OPEN_ENDED else 0.0
         try:
-            record = read_settled(root, path, parse, patience=_PATIENCE)
+            record = read_settled(root, path, parse, patience=_PATIENCE, still=still)
         except FileNotFoundError:
             continue
         except (CheckpointError, OSError) as error:

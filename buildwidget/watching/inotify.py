@@ -17,6 +17,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -36,12 +37,14 @@ _Q_OVERFLOW, _ISDIR = int(flags.Q_OVERFLOW), int(flags.ISDIR)
 _NAMES = _MOVED | int(flags.CREATE | flags.DELETE_SELF) | _DELETE | _MOVE_SELF
 _HOW = int(flags.ONLYDIR | flags.MASK_ADD)
 _DONE = _CLOSE_WRITE | _MOVED | _DELETE | _ATTRIB | _ISDIR
+_CLOSED = _CLOSE_WRITE | _MOVED | _DELETE
 _SELF = int(flags.DELETE_SELF | flags.UNMOUNT) | _MOVE_SELF | _IGNORED
 _ALWAYS = int(flags.UNMOUNT) | _IGNORED  # delivered whatever the mask is
 
 logger = logging.getLogger("buildwidget.watcher")
 
 _MANY: Final = 5_000  # queued notices of one session; beyond, they are dropped and it scans
+_FORGOTTEN: Final = 0.5  # seconds after its last write from which a file counts as complete, although it is still open
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ESTALE, errno.EIO})
 
 
@@ -120,6 +123,7 @@ class _Instance:
                         done.add((rel, ""))
                     else:
                         (done if mask & _DONE else open_).add((rel, name))
+                        member.note(rel, name, closed=bool(mask & _CLOSED))
                 if mask & _IGNORED:
                     del self._watches[wd]
                 elif mask & _MOVE_SELF:
@@ -209,6 +213,7 @@ class Inotify:
         self._wds: dict[str, int] = {}
         self._found: set[tuple[str, str]] = set()
         self._open: set[tuple[str, str]] = set()  # a writer may still have these open
+        self._written: dict[tuple[str, str], float] = {}  # the last write to a file that was not closed since
         self._lost = False
         self._failure: OSError | None = None
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -253,6 +258,21 @@ class Inotify:
         notices.update(Notice(rel, name, False) for rel, name in open_ - found)
         return Notices(notices, lost)
 
+    def is_written(self, rel: str, name: str) -> bool:
+        """See `Notifier`."""
+        with self._instance.lock:
+            at = self._written.get((rel, name))
+            return at is not None and time.monotonic() - at < _FORGOTTEN
+
+    def note(self, rel: str, name: str, *, closed: bool) -> None:
+        """Note that a file was written to, or closed. Called as `tell` is, in the order of the events."""
+        if closed:
+            self._written.pop((rel, name), None)
+            return
+        if len(self._written) >= _MANY:
+            self._written.clear()
+        self._written[rel, name] = time.monotonic()
+
     def tell(self, done: set[tuple[str, str]], open_: set[tuple[str, str]]) -> None:
         """Add notices. Called by the reading thread, which holds the instance's lock."""
         self._found |= done
@@ -266,6 +286,7 @@ class Inotify:
     def lose(self) -> None:
         """Record that the queue overflowed: the kernel dropped events, of any member. Called as `tell` is."""
         self._lost = True
+        self._written.clear()
         self.interrupt()
 
     def fail(self, error: OSError) -> None:

@@ -57,6 +57,10 @@ class Notifier(Protocol):
         """Wait for changes, for `interrupt`, or for ``timeout`` seconds."""
         ...
 
+    def is_written(self, rel: str, name: str) -> bool:
+        """Whether a writer is known to have a file open that it has written to. From any thread."""
+        ...
+
     def interrupt(self) -> None:
         """Make `wait` return. From any thread."""
         ...
@@ -86,6 +90,10 @@ class Sleeper:
         self._kick.wait(timeout)
         self._kick.clear()
         return Notices(set())
+
+    def is_written(self, rel: str, name: str) -> bool:  # noqa: ARG002 - it does not know
+        """See `Notifier`."""
+        return False
 
     def interrupt(self) -> None:
         """See `Notifier`."""
@@ -171,6 +179,10 @@ class WatchfilesNotifier:
             if rel is not None:
                 notices.found.add(Notice(rel, name))
         return notices
+
+    def is_written(self, rel: str, name: str) -> bool:  # noqa: ARG002 - it does not know
+        """See `Notifier`."""
+        return False
 
     def interrupt(self) -> None:
         """See `Notifier`."""

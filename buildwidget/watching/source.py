@@ -154,6 +154,10 @@ class ChangeSource:
         self._pending.put_back(change, delay)
         self._interrupt()
 
+    def is_written(self, path: str) -> bool:
+        """Whether a writer is known to have a file open that it has written to. From any thread."""
+        return self._notifier.is_written(*split(path))
+
     def tick_in(self, seconds: float) -> None:
         """Request a call of ``tick`` in ``seconds`` at the latest. From any thread."""
         due = time.monotonic() + seconds

@@ -43,3 +43,7 @@ class StillSource:
 
     def put_back(self, change: FileChange, delay: float) -> None:
         """Do nothing."""
+
+    def is_written(self, path: str) -> bool:  # noqa: ARG002 - nothing is watched
+        """Return False."""
+        return False

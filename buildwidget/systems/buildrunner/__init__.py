@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from ...model import Component, Feature
 
-__all__ = ["TEXTS", "parse", "plan_items", "read", "shape_of"]
+__all__ = ["OPEN_ENDED", "TEXTS", "parse", "plan_items", "read", "shape_of"]
+
+#: The kinds of file of which no parser can tell whether they are complete: what is cut off is valid too.
+OPEN_ENDED: Final = frozenset({Shape.PLAN, Shape.JOURNAL})
 
 _READERS: Final[dict[Shape, Callable[[dict[str, Any], Reader], Record]]] = {
     Shape.CHECKPOINT: checkpoint.read,
