@@ -444,3 +444,14 @@ def test_only_plans_of_the_folder_of_builds_are_read():
         "builds/BUILD_x.md",
     ):
         assert shape_of(path) is None, path
+
+
+def test_the_folders_that_are_left_out_are_told_in_the_readme():
+    from pathlib import Path
+
+    from buildwidget.systems.buildrunner.kinds import LEFT_OUT
+
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    assert all(LEFT_OUT.values())
+    for folder in LEFT_OUT:
+        assert f"`{folder}/`" in readme, folder
