@@ -273,10 +273,12 @@ class BuildState:
                 told[kind, item_id] = item
         for message in delta.messages:
             tell(msgspec.structs.replace(message))
+        warned: dict[tuple[str, str], BuildWarning | None] = {}  # warnings after the messages so far; None: cleared
         for warning, cleared in delta.warnings:
-            known = self._warnings.get((warning.file_path, warning.code))
-            if cleared or known != warning:
+            key = (warning.file_path, warning.code)
+            if cleared or warned.get(key, self._warnings.get(key)) != warning:
                 tell(ev.message_of(warning, cleared=cleared), warning)
+                warned[key] = None if cleared else warning
         for line in delta.activity:
             tell(ev.message_of(line), line)
         if delta.runtime is not None and delta.runtime != self.runtime:

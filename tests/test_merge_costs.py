@@ -138,6 +138,15 @@ def saved(build: str, last: int, when: int) -> Change:
 
 folders = st.sampled_from(["phase-1", "shop-phase-1", "shop-phase-2", "site-phase-1"])
 few = st.integers(0, 3)
+
+
+def written_again(change: Change, when: int) -> Change:
+    """The same content, written at another time."""
+    path, said = change
+    assert said is not None
+    return path, msgspec.structs.replace(said, written=at(when))
+
+
 of_checkpoints = st.builds(
     checkpoint,
     few,
@@ -186,7 +195,8 @@ any_change = (
     | of_projects
     | of_locks
 )
-any_changes = st.lists(any_change, max_size=15)
+again = st.builds(written_again, of_registries | of_workflows | of_plans | of_projects | of_locks, minutes)
+any_changes = st.lists(any_change | again, max_size=15)
 
 
 class Build:

@@ -14,7 +14,7 @@ from ..systems.buildrunner.builds import Builds
 from ..systems.record import Record, Shape
 from .items import Items, Key
 from .overlay import overlaid
-from .records import Question, Records
+from .records import Change, Question, Records
 from .sources import Source, SourceKind, Sources
 from .whole import Published, whole
 
@@ -92,9 +92,9 @@ class Merge:
                 changed = self._update_file(path, said, touched, delta) or changed
         if changed:
             self._published = self._published._replace(progress=None)
-            if self._records.detect_copy():
-                self._contribute_again(touched, *(shape for shape in Shape if shape is not Shape.CHECKPOINT))
-            self._choose(touched)
+        if self._records.detect_copy():
+            self._contribute_again(touched, *(shape for shape in Shape if shape is not Shape.CHECKPOINT))
+        self._choose(touched)
         self._now = self._now if now is None else now
         self._decide_builds(touched)
         before = {key: self._items.get(key) for key in sorted(touched) if key.kind == "feature"} if live else {}
@@ -152,10 +152,9 @@ class Merge:
     def _update_file(self, path: str, said: Record | None, touched: set[Key], delta: Delta) -> bool:
         """Store the new record of a file; return whether its content changed."""
         old = self._records.get(path)
-        if not self._records.replace(path, said):
+        change = self._records.replace(path, said)
+        if change is Change.NOTHING:
             return False
-        if said is not None and said.runtime:
-            self._published_runtime = None
         if old is not None and self._builds.concerns(old) and (said is None or said.shape is not old.shape):
             self._builds.update(path, None, old.shape)
         if said is not None and self._builds.concerns(said):
@@ -163,6 +162,10 @@ class Merge:
         if said is not None and said.written is not None:
             self._now = max(self._now, said.written)
         self._contribute(path, said, touched)
+        if change is Change.WRITTEN:
+            return False
+        if said is not None and said.runtime:
+            self._published_runtime = None
         self._warnings.replace(path, said, delta)
         return True
 

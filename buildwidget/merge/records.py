@@ -18,7 +18,7 @@ from ..systems.record import Record, Shape
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Question", "Records", "is_copied"]
+__all__ = ["Change", "Question", "Records", "is_copied"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN_ONCE: Final = (Shape.CHECKPOINT, Shape.RUNTIME)  # a rollback rewrites them, so their mtime is not their time
@@ -34,6 +34,14 @@ def is_copied(in_time: int, later: int) -> bool:
         do not count.
     """
     return later > 0 and in_time == 0
+
+
+class Change(Enum):
+    """What changed of a file. One that was only written again may be newer than others now."""
+
+    NOTHING = auto()
+    WRITTEN = auto()
+    CONTENT = auto()
 
 
 class Question(Enum):
@@ -118,8 +126,8 @@ class Records:
 
     # -- input ----------------------------------------------------------------------------------------------------
 
-    def replace(self, path: str, new: Record | None) -> bool:
-        """Store the new record of a file (None: it is gone); return whether its content changed."""
+    def replace(self, path: str, new: Record | None) -> Change:
+        """Store the new record of a file (None: it is gone); return what changed."""
         old = self._records.get(path)
         if new is None or old is None:
             same = new is old
@@ -127,14 +135,14 @@ class Records:
             same = new == old or msgspec.structs.replace(new, written=old.written) == old
         # A checkpoint that is only written again keeps its place: that of the first time.
         if same and (new is None or old is None or new.shape is Shape.CHECKPOINT or new.written == old.written):
-            return False
+            return Change.NOTHING
         if old is not None:
             self._forget(path, old, keep=same)
         if new is not None:
             self._records[path] = new
             self._of_shape[new.shape][path] = None
             self._add(path, new, keep=same)
-        return not same
+        return Change.WRITTEN if same else Change.CONTENT
 
     def _forget(self, path: str, old: Record, *, keep: bool) -> None:
         self._count(old, -1)
