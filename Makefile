@@ -8,7 +8,7 @@ help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  %-11s %s\n' "$$name" "$$text"; done
 
-demo: ## A simulated build, live in JupyterLab and in this terminal (DEMO_ARGS='failure --speed 5')
+demo: ## A simulated build, live in JupyterLab and in this terminal (DEMO_ARGS='plan-failure --speed 5')
 	@sh scripts/demo.sh
 
 test: ## Every check and every test (PYTEST_ARGS='-k widget')

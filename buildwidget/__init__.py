@@ -1,4 +1,4 @@
-"""buildwidget: watch a build that writes checkpoint files.
+"""buildwidget: watch a build by its plans, locks and checkpoint files.
 
 >>> import buildwidget as bw
 >>> bw.watch(".")  # doctest: +SKIP

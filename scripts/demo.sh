@@ -1,6 +1,6 @@
 #!/bin/sh
 # make demo: sets up what is missing, then starts a simulated build, shown live in JupyterLab and in this terminal.
-# DEMO_ARGS holds further arguments for `buildwidget demo`, for example DEMO_ARGS='failure --speed 5'.
+# DEMO_ARGS holds further arguments for `buildwidget demo`, for example DEMO_ARGS='plan-failure --speed 5'.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh

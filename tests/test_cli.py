@@ -392,6 +392,13 @@ def test_watch_until_done(finished: Path, below: str) -> None:
 
 
 def test_demo_instant(tmp_path: Path) -> None:
+    done = run("demo", "--instant", "--out", tmp_path / "shop")
+    assert done.returncode == 0
+    assert str(tmp_path / "shop") in done.stdout
+    assert (tmp_path / "shop/.buildrunner/builds/BUILD_online-booking.md").exists()
+
+
+def test_demo_instant_by_checkpoints(tmp_path: Path) -> None:
     done = run("demo", "success", "--instant", "--out", tmp_path / "shop")
     assert done.returncode == 0
     assert str(tmp_path / "shop") in done.stdout
@@ -425,8 +432,9 @@ def test_demo_that_stalls_ends_in_a_pipe(tmp_path: Path, scenario: str) -> None:
 
 
 def test_demo_of_a_plan_in_a_pipe(tmp_path: Path) -> None:
-    done = run("demo", "plan", "--duration", "4", "--out", tmp_path / "p")
+    done = run("demo", "--duration", "4", "--out", tmp_path / "p")  # what it plays where nothing is named
     assert done.returncode == 0, done.stderr
+    assert "9 of 9 phases" in done.stdout
     assert "Reservations: completed" in done.stdout
     assert "the build is completed" in done.stdout
 
@@ -507,7 +515,8 @@ def test_demo_with_lab_leaves_nothing_behind(tmp_path: Path, closed: bool) -> No
 @pytest.mark.lab
 @pytest.mark.timeout(120)
 def test_the_live_cell_runs_before_anybody_presses_a_key(tmp_path: Path) -> None:
-    with running("demo", "--lab", "--out", tmp_path / "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    words = ("demo", "--lab", "--speed", "2", "--out", tmp_path / "p")  # a phase takes seconds
+    with running(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         url = ""
         for line in process.stdout:

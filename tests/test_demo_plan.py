@@ -279,7 +279,25 @@ def test_nobody_who_watches_is_told_that_it_is_finished_before_it_is(tmp_path: P
 def test_ensure_demo_makes_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("BUILDWIDGET_PROJECT", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert read_state(ensure_demo("plan")).session.status is BuildStatus.COMPLETED
+    state = read_state(ensure_demo())
+    assert state.session.status is BuildStatus.COMPLETED
+    assert state.session.counts.by_type == {"plan": 3, "phase": 14}
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_a_part_of_a_build_is_what_is_there_at_that_time(tmp_path: Path, share: float) -> None:
+    end = START + timedelta(hours=9)
+    write_instant(prepare(tmp_path / "p"), share=share, end=end)
+    state = read_state(tmp_path / "p", end)
+    assert state.session.status is BuildStatus.IN_PROGRESS
+    assert 0 < state.progress.percent < 100
+    working = [phase for phase in state.features if phase.status is Status.IN_PROGRESS]
+    assert working
+    for phase in working:
+        assert phase.heartbeat_at is not None
+        assert timedelta() <= end - phase.heartbeat_at <= timedelta(minutes=10)
+    files = [path for path in (tmp_path / "p/.buildrunner").rglob("*") if path.is_file()]
+    assert max(path.stat().st_mtime for path in files) <= end.timestamp()
 
 
 # -- builds in which something goes wrong -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +25,24 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from buildwidget.demo.model import Simulation  # noqa: E402
-from buildwidget.demo.runner import length  # noqa: E402
+from buildwidget.demo import write_instant  # noqa: E402
 from buildwidget.server import serve  # noqa: E402
 from tests.lab.face import Face  # noqa: E402
 from tests.lab.jupyterlab import FLAGS, THEMES, Lab, Notebook, find_chromium  # noqa: E402
 
-SHARE = 0.8  # of the build is over
+SHARE = 0.75  # of the build is over
 WIDTHS = {"": 1200, "-narrow": 600}
 SHOWN = f".jp-NotebookPanel:not(.lm-mod-hidden) {Face.ROOT}"
 CELL = "import buildwidget as bw\nbw.watch('meadow-clinic', height={height})"
 
 
 def write_build(folder: Path, scenario: str, seed: int, share: float) -> None:
-    """Write a build of several hours as it stands at ``share`` of its time."""
-    minutes = length(scenario, seed) * share
-    start = datetime.now(UTC) - timedelta(minutes=minutes)
-    for step in Simulation(scenario, seed, start=start).steps():
-        if step.minute > minutes:
-            break
-        for write in step.writes:
-            path = folder / write.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a" if write.append else "w", encoding="utf-8", newline="") as file:
-                file.write(write.content)
+    """Write a build of several hours as it stands now, at ``share`` of its time."""
+    write_instant(folder, scenario, seed, end=datetime.now(UTC), share=share)
 
 
 def arrange(notebook: Notebook, face: Face) -> None:
-    """Sort by attention, and open the checklist of one running feature."""
+    """Sort by attention, and open the checklist of one phase or feature that runs."""
     notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     face.root.get_by_label("Sort by").select_option("attention")
     running = face.root.locator("[role=row][data-key^='feature:']").filter(has_text="In progress").first
@@ -134,13 +124,18 @@ def main() -> int:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description="Take the README's pictures.")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--scenario", default="failure")
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--scenario", default="plan")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share", type=float, default=SHARE, help="how much of the build's time is over, 0 to 1")
     parser.add_argument("--page", action="store_true", help="only the server's page")
     parser.add_argument("--look", type=Path, metavar="OUT", help="cell and page at several widths, into this folder")
     parser.add_argument("--widths", type=int, nargs="+", default=[400, 800, 1400], help="CSS pixels, for --look")
-    parser.add_argument("--scenarios", nargs="*", default=["success", "failure"], help="simulated builds for --look")
+    parser.add_argument(
+        "--scenarios",
+        nargs="*",
+        default=["plan", "plan-failure", "success", "failure"],
+        help="simulated builds for --look",
+    )
     parser.add_argument("--projects", type=Path, nargs="*", default=[], help="project folders for --look")
     args = parser.parse_args()
     out: Path = (args.look or args.out).resolve()

@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Watch a build that writes checkpoint files.\n\n"
+        "Watch a build by its plans, locks and checkpoint files.\n\n"
         "In a notebook: import buildwidget as bw; bw.watch('path/to/project')\n\n"
         "\b\nIn a terminal:\n"
         "  buildwidget demo                 a simulated build, to try it out\n"

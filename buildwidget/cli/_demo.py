@@ -38,8 +38,8 @@ def demo(
     scenario: Annotated[
         ScenarioName | None,
         typer.Argument(
-            help="What happens: success, failure, stall, rollback or growth, told by checkpoints; "
-            "or plan, plan-failure, plan-stall, plan-rollback or plan-growth, told by a plan and its locks.",
+            help="What happens: plan (the default), plan-failure, plan-stall, plan-rollback or plan-growth, told by a "
+            "plan and its locks; or success, failure, stall, rollback or growth, told by checkpoints.",
             show_choices=False,
             show_default=False,
         ),
@@ -49,7 +49,7 @@ def demo(
         typer.Option(help="The project folder to write. Default: buildwidget-demo, here.", show_default=False),
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0.01, help="At 1 the build lasts two to three minutes; 10 is ten times as fast.")
+        float, typer.Option(min=0.01, help="At 1 a build lasts one to four minutes; 10 is ten times as fast.")
     ] = 1.0,
     duration: Annotated[
         float | None,
@@ -76,13 +76,13 @@ def demo(
 
     \b
     Examples:
-      buildwidget demo                        a build that succeeds
-      buildwidget demo failure --speed 5      one that fails, five times as fast
-      buildwidget demo rollback --lab         one that goes back, also in JupyterLab
-      buildwidget demo growth --duration 30   one whose scope grows, in 30 seconds
-      buildwidget demo plan                   one by a plan, with phases, locks and heartbeats
-      buildwidget demo plan-stall             one by a plan, in which a heartbeat stops
-      buildwidget demo --instant --out shop   all files of a finished build, at once
+      buildwidget demo                           a  build by a plan, with phases, locks and heartbeats
+      buildwidget demo plan-failure --speed 5     one in which phases fail, five times as fast
+      buildwidget demo plan-rollback --lab        one that goes back, also in JupyterLab
+      buildwidget demo plan-growth --duration 30  one whose plan grows, in 30 seconds
+      buildwidget demo plan-stall                 one in which a heartbeat stops
+      buildwidget demo success                    one without a plan, told by checkpoints
+      buildwidget demo --instant --out shop       all files of a finished build, at once
 
     \b
     Exit codes: 0 ended by itself or by SIGTERM, 1 an error, which is printed,

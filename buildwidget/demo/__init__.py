@@ -40,7 +40,7 @@ def ensure_demo(scenario: Scenario | str = DEFAULT, *, seed: int = 0, live: bool
     Parameters
     ----------
     scenario
-        A name of `Scenario`, such as ``success`` or ``plan``.
+        A name of `Scenario`: ``plan``, or for a build that is told by checkpoints, ``success``.
     seed
         The seed of the random numbers.
     live

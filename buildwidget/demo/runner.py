@@ -23,7 +23,7 @@ __all__ = ["SECONDS_PER_MINUTE", "DemoRunner", "prepare", "write_instant"]
 
 logger = logging.getLogger("buildwidget.demo")
 
-SECONDS_PER_MINUTE: Final = 0.25  # real seconds per virtual minute at speed 1: a build takes two and a half minutes
+SECONDS_PER_MINUTE: Final = 0.25  # real seconds per virtual minute at speed 1: a build takes one to four minutes
 MARKER: Final = ".buildwidget-demo"  # marks a folder that the demo made and may empty
 LATE: Final = 0.02  # seconds that a step may be late before the clock is delayed
 PAUSE: Final = 0.004  # the longest pause between two chunks of one file, in seconds
@@ -68,7 +68,7 @@ class DemoRunner:
     scenario, seed
         The build, see `Simulation`.
     speed
-        1: about two and a half minutes for ``success``; 10: ten times as fast.
+        1: one to four minutes, by scenario; 10: ten times as fast.
     duration
         The time of the whole build in seconds, in place of ``speed``.
     replace
@@ -207,6 +207,7 @@ def write_instant(
     seed: int = 0,
     *,
     end: datetime | None = None,
+    share: float = 1.0,
     only_checkpoints: bool = False,
 ) -> int:
     """Write the final state of a whole build at once, with the times of a build of several hours.
@@ -219,6 +220,8 @@ def write_instant(
         The build, see `Simulation`.
     end
         The time at which the build ended, aware; by default a few minutes ago.
+    share
+        How much of the build's time is over at ``end``, 0 to 1. The rest is not written.
     only_checkpoints
         Write only the build checkpoints, which takes a fraction of the time. A build by a plan has none.
 
@@ -228,10 +231,13 @@ def write_instant(
         The number of files written.
     """
     finish = end or datetime.now(UTC) - ENDED_AGO
-    start = finish - timedelta(minutes=length(scenario, seed))
+    minutes = length(scenario, seed) * share
+    start = finish - timedelta(minutes=minutes)
     simulation = simulate(scenario, seed, start=start, only_checkpoints=only_checkpoints)
     files: dict[str, tuple[list[Write], datetime]] = {}
     for step in simulation.steps():
+        if step.minute > minutes:
+            break
         for write in step.writes:
             if write.remove:
                 for name in [name for name in files if f"{name}/".startswith(f"{write.path}/")]:

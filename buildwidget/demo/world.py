@@ -40,7 +40,7 @@ class Scenario(StrEnum):
 
 
 #: The scenario where none is named.
-DEFAULT: Final = Scenario.SUCCESS
+DEFAULT: Final = Scenario.PLAN
 
 
 @dataclass(frozen=True)
