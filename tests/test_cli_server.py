@@ -69,7 +69,7 @@ def test_the_exit_code_says_how_it_stands(session, server, status, code) -> None
 def test_status_of_a_folder_and_as_json(project) -> None:
     body = json.loads(bw("status", str(project.root), "--json").stdout)
     assert body["state"]["progress"]["percent"] == 70
-    assert body.keys() == {"epoch", "seq", "stalled", "state"}
+    assert body.keys() == {"epoch", "seq", "stalled", "state", "verdict"}
     assert "70.0 %" in bw("status", str(project.root)).stdout
 
 
