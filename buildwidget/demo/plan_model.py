@@ -28,6 +28,7 @@ Process = Iterator[float]
 HOSTS: Final = ("workbench", "annex")
 WORK: Final = 1.5  # what review and verification add to the planned work
 BEAT: Final = 7.0  # minutes between two heartbeats at most
+WRITTEN: Final = timedelta(minutes=5)  # the age of the plan when its build begins
 LEFT_BEHIND: Final = "2"  # the phase whose lock nobody removes
 #: The index of each step, and its share of the work of a phase.
 SHARES: Final = ((0, 0.04), (1, 0.03), (2, 0.12), (4, 0.58), (5, 0.12), (6, 0.07), (7, 0.04))
@@ -153,7 +154,9 @@ class PlanSimulation:
     def _begin(self) -> None:
         count = len(self.plan.phases)
         self._write(
-            self._files.plan(),  # before those of earlier weeks: a project is not finished for a moment
+            # Before those of earlier weeks, and as old as a plan is that can be read at once: a project is not finished
+            # for a moment.
+            self._files.any_plan(self.plan, self.clock.at(0) - WRITTEN),
             *map(self._finished, FINISHED),
             self._files.batches(self._queue),
             self._files.journal(f"Created build spec: {self.plan.slug} with {count} phases", tag="DECISION"),
