@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from buildwidget import events as ev
-from buildwidget.model import State
+from buildwidget.model import BuildStatus, State
 from buildwidget.session import BuildSession
 from buildwidget.state import BuildState
 
@@ -131,3 +133,38 @@ def test_a_plan_whose_writer_pauses_is_not_cut_off(tmp_path: Path) -> None:
         assert len(features) == version(4).count("### Phase")
     finally:
         session.close()
+
+
+def test_a_session_that_opens_waits_for_a_plan_that_is_being_written(tmp_path: Path) -> None:
+    """The plan that runs is written at this moment, all others are finished: nobody hears that all is done."""
+    builds = tmp_path / ".buildrunner" / "builds"
+    builds.mkdir(parents=True)
+    for name in ("cart", "mail", "search"):
+        (builds / f"BUILD_{name}.md").write_text(f"# Build: {name}\n\n### Phase 1: All\n\n**Status:** ✅ COMPLETE\n")
+    heard: list[BuildStatus] = []
+    session = BuildSession(tmp_path)
+    session.listen(
+        lambda rows: heard.extend(row.event.status for row in rows if isinstance(row.event, ev.BuildProgress))
+    )
+    now = builds / "BUILD_now.md"
+    now.write_text("# Build: now\n\n### Phase 1: First\n\n**Status:** in_progress\n")
+    stop = threading.Event()
+
+    def write() -> None:
+        end = time.monotonic() + 0.4
+        while not stop.is_set() and time.monotonic() < end:
+            now.write_text(now.read_text())
+            time.sleep(0.003)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    session.open()
+    try:
+        until(lambda: session.loaded)
+        session.refresh()
+        until(lambda: len(heard) > 0)
+    finally:
+        stop.set()
+        writer.join()
+        session.close()
+    assert BuildStatus.COMPLETED not in heard

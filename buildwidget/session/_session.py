@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mappin
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from weakref import WeakSet
 
 from .. import events as ev
@@ -32,6 +32,7 @@ from ..model import Activity, BuildStatus, BuildWarning, Progress, Runtime, Stat
 from ..reading.files import as_text
 from ..reading.values import utc_of
 from ..state import BuildState, Delta
+from ..systems import OPEN_ENDED, shape_of
 from ..systems.paths import is_output
 from ..systems.record import Record
 from ..terminal import Chunk, Terminal
@@ -50,7 +51,16 @@ logger = logging.getLogger("buildwidget.session")
 PATIENCE: Final = 0.5  # seconds without an answer to a probe, after which a loop counts as blocked
 PROBE_EVERY: Final = 0.9  # seconds between two probes at least; a little less than the interval of a heartbeat
 GRACE: Final = 0.004  # seconds a loop gets to begin pumping before the thread does it; when free, it needs < 1 ms
+OPENING: Final = 1.0  # seconds for which what was read at the start may wait for plans that are being written
 RETRY: Final = 0.05  # seconds until a pump that could not take the lock is tried again
+
+
+class _Early(NamedTuple):
+    """What was read at the start and waits for a plan: records, messages, and the time of the newest file."""
+
+    said: list[tuple[str, Record | BuildWarning | None]] = []
+    files: list[ev.FileChange | ev.TerminalOutput | ev.Error] = []
+    newest: float | None = None
 
 
 class BuildSession:
@@ -115,6 +125,9 @@ class BuildSession:
         self._probed_at = 0.0  # monotonic time of the last probe
         self._opened = self._closed = self._loaded = False
         self._stamp: datetime | None = None
+        self._opened_at = 0.0  # monotonic time
+        self._unread: set[str] = set()  # plans that were being written when they were found at the start
+        self._early = _Early()
         self._wakers: WeakSet[Waker] = WeakSet()
         self._flusher: threading.Timer | None = None
 
@@ -126,6 +139,7 @@ class BuildSession:
             raise RuntimeError("this session is closed; make a new one")
         if not self._opened:
             self._opened = True
+            self._opened_at = _now()
             self._loop = loop
             with self.lock:
                 # The project's name, before there is any file. It must not look newer than what is already there.
@@ -476,7 +490,10 @@ class BuildSession:
                 continue
             reading = self._read(change, live)
             if reading is None:
+                if not live and shape_of(change.path) in OPEN_ENDED:
+                    self._unread.add(change.path)
                 continue
+            self._unread.discard(change.path)
             stat = reading.stat
             mtime = time.time() if stat is None else stat.st_mtime
             if not isinstance(reading.record, NotParsed):
@@ -486,6 +503,13 @@ class BuildSession:
             if reading.told is not None:
                 files.append(reading.told)
             newest = mtime if newest is None or mtime > newest else newest
+        said, files = [*self._early.said, *said], [*self._early.files, *files]
+        newest = max((at for at in (self._early.newest, newest) if at is not None), default=None)
+        self._early = _Early()
+        if self._unread and not live and _now() < self._opened_at + OPENING:
+            # The plan that runs may be the one that is being written: without it, the others may all be finished.
+            self._early = _Early(said, files, newest)
+            return
         if not said and not files:
             return
         delta = self._merge.update(said, datetime.now(UTC), live=live) if said else Delta()
