@@ -139,6 +139,16 @@ def test_without_an_event_loop(session, server) -> None:
     assert list(stream) == []
 
 
+async def test_the_state_is_there_as_soon_as_the_stream_is_entered(session, server) -> None:
+    """Also of a build in which nothing happens: no message needs to be waited for."""
+    with bc.connect_sync(server.url) as stream:
+        assert [item.component_id for item in stream.snapshot().components] == ["api"]
+        assert stream.seq == session.seq
+    async with bc.connect(server.url) as stream:
+        assert [item.component_id for item in stream.snapshot().components] == ["api"]
+        assert stream.seq == session.seq
+
+
 async def test_a_new_server_is_taken_up_with_a_snapshot(session) -> None:
     with serving(session) as first:
         port = first.port

@@ -41,7 +41,15 @@ class Stream(StreamBase):
                 if loop.time() + pause > end:
                     raise as_client_error(core.place, error) from None
                 await asyncio.sleep(pause)
+        await self._await_state(core, self._socket, end - loop.time())
         return self
+
+    async def _await_state(self, core: Core, socket: ClientConnection, patience: float) -> None:
+        """Wait for the first snapshot, so that `snapshot` has the build from the start."""
+        with contextlib.suppress(*BROKEN):  # the next message is asked for in the same way, and then it is said
+            async with asyncio.timeout(patience):
+                while not core.is_current:
+                    self._ready.extend(core.receive(await socket.recv()))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -62,6 +62,7 @@ class Core:
         # Whether everything up to `_seq` was yielded: then a snapshot with another number means a gap.
         self._has_yielded = self._resumable
         self._gap: ev.Gap | None = None  # announced by the server; yielded after the snapshot that follows it
+        self.is_current = False  # whether the state is that of the server: a snapshot came, or the stream was resumed
         self._tries = 0
         self._max_backoff, self._reconnect = max_backoff, reconnect
 
@@ -111,6 +112,7 @@ class Core:
             case ev.Connection():
                 self.newest, self.heartbeat = message.seq, max(0.1, message.heartbeat)
                 self._resumable = self._resumable and message.resumed
+                self.is_current = self.is_current or message.resumed
                 self._gap = None
             case ev.Snapshot():
                 return self._restart_from(message)
@@ -143,7 +145,7 @@ class Core:
         self._build = BuildState(snapshot.state, snapshot.seq)
         self.newest = max(self.newest if snapshot.epoch == self.epoch else 0, snapshot.seq)
         self.epoch, self._seq = snapshot.epoch, snapshot.seq
-        self._resumable = self._has_yielded = True
+        self._resumable = self._has_yielded = self.is_current = True
         return [*([] if gap is None else [gap]), *([snapshot] if self._raw else [])]
 
     def _missed(self, snapshot: ev.Snapshot) -> ev.Gap | None:

@@ -47,7 +47,17 @@ class SyncStream(StreamBase):
                 if time.monotonic() + pause > end:
                     raise as_client_error(core.place, error) from None
                 self._closing.wait(pause)
+        self._await_state(core, self._socket, end)
         return self
+
+    def _await_state(self, core: Core, socket: SyncConnection, end: float) -> None:
+        """Wait for the first snapshot, so that `snapshot` has the build from the start."""
+        while not core.is_current:
+            try:
+                text = socket.recv(timeout=max(0.01, end - time.monotonic()))
+            except BROKEN:
+                return  # the next message is asked for in the same way, and then it is said
+            self._ready.extend(core.receive(text))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Merge"]
 
+_SEEN: Final = frozenset({"claimed", "completed"})  # lines of a journal that locks and plans say too
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HINTS: Final = (Shape.BATCHES, Shape.CURRENT_PHASE)  # with plans, they name no phase that the plans do not
 _TOGETHER_WITHIN: Final = timedelta(minutes=30)
@@ -99,7 +100,7 @@ class Merge:
         self._decide_builds(touched)
         before = {key: self._items.get(key) for key in sorted(touched) if key.kind == "feature"} if live else {}
         self._sources.resolve(touched, delta)
-        self._tell_activity(delta, before)
+        self._tell_activity(delta, before, live=live)
         self._judge(delta)
         self._warnings.refill(delta)
         if any(kind == "checkpoint" for kind, _ in delta.removed):
@@ -229,7 +230,7 @@ class Merge:
         times = [order.highest[0] for order in self._records.holders.values() if order.highest is not None]
         return max(times, default=_EPOCH) > (verdict.evidence_at or _EPOCH) + _TOGETHER_WITHIN
 
-    def _tell_activity(self, delta: Delta, before: dict[Key, Feature | None]) -> None:
+    def _tell_activity(self, delta: Delta, before: dict[Key, Feature | None], *, live: bool) -> None:
         """Add lines about what changed of the phases of known plans, and the new lines of the journal.
 
         ``before`` holds the features that may have changed, as they were.
@@ -237,7 +238,9 @@ class Merge:
         journal = self._builds.journal
         entries: list[Entry] = journal.detail.entries if journal is not None else []
         if entries is not self._told_entries:
-            delta.activity += of_journal(self._told_entries, entries, journal.path if journal is not None else "")
+            lines = of_journal(self._told_entries, entries, journal.path if journal is not None else "")
+            # What a lock or a plan says is told below, with its phase.
+            delta.activity += [line for line in lines if not live or line.kind not in _SEEN]
             self._told_entries = entries
         # Phases of a plan that is new itself are no news.
         known = {was.component_id for was in before.values() if was is not None}
