@@ -47,6 +47,9 @@ class Proxy:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            self._cut()  # also what was accepted meanwhile
+            for _ in range(5):
+                await asyncio.sleep(0.002)  # an aborted transport closes its socket a turn later
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
