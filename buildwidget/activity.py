@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .model import Activity, Feature, Status
+from .progress import SETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["of_change", "of_journal"]
 
 _MOST: Final = 200  # lines of a journal that are told at once: as many as the state holds
-_FINAL: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
 
 
 def of_change(before: Feature | None, after: Feature | None, now: datetime) -> Activity | None:
@@ -51,14 +51,14 @@ def _kind_of(before: Feature | None, after: Feature | None, now: datetime) -> tu
     beat = after.heartbeat_at or now
     match after.status:
         case Status.IN_PROGRESS:
-            return ("reopened" if before.status in _FINAL else "claimed"), after.claimed_at or beat
+            return ("reopened" if before.status in SETTLED else "claimed"), after.claimed_at or beat
         case Status.COMPLETED:
             return "completed", min(beat, now)
         case Status.ERROR:
             return "failed", now
         case Status.UNKNOWN if before.status is Status.IN_PROGRESS:
             return "released", now
-        case _ if before.status in _FINAL:
+        case _ if before.status in SETTLED:
             return "rolled_back", now
         case Status.NOT_STARTED if before.status is Status.IN_PROGRESS:
             return "released", now

@@ -38,6 +38,7 @@ __all__ = [
     "GAPS_KEPT",
     "GAPS_NEEDED",
     "QUIET_AFTER",
+    "SETTLED",
     "Life",
     "build_status",
     "calculate_completion_percentage",
@@ -65,6 +66,9 @@ DORMANT_AFTER: Final = 86_400.0
 COMPONENT_WEIGHT: Final = 0.6
 FEATURE_WEIGHT: Final = 0.4
 
+#: The statuses of items that need no more work, and did not fail.
+SETTLED: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
+
 _PHASE_STATUS: Final = {
     Status.NOT_STARTED: BuildStatus.PENDING,
     Status.IN_PROGRESS: BuildStatus.IN_PROGRESS,
@@ -76,7 +80,6 @@ _SEPARATORS: Final = re.compile(r"[\s_-]+")
 _FINAL: Final = frozenset({Status.COMPLETED, Status.ERROR, Status.SKIPPED, Status.CANCELLED})
 _UNCOUNTED: Final = frozenset({Status.SKIPPED, Status.CANCELLED})
 _OPEN: Final = frozenset({Status.NOT_STARTED, Status.IN_PROGRESS, Status.BLOCKED, Status.PAUSED})
-_SETTLED: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
 
 # The name of a status in the statistics: the original ones, and for the rest the status itself.
 _STAT_KEYS: Final[dict[Status, str]] = {
@@ -283,13 +286,13 @@ def build_status(
         return BuildStatus.FAILED, "errors"
     if own is Status.ERROR and Status.IN_PROGRESS not in seen:
         return BuildStatus.FAILED, "own word"
-    if seen and seen <= _SETTLED:
+    if seen and seen <= SETTLED:
         return BuildStatus.COMPLETED, "items"
     if percent is not None and percent >= 100:
         return BuildStatus.COMPLETED, "percentage"
     if Status.IN_PROGRESS in seen:
         return BuildStatus.IN_PROGRESS, "items"
-    if own in _SETTLED and seen <= {*_SETTLED, Status.UNKNOWN}:
+    if own in SETTLED and seen <= {*SETTLED, Status.UNKNOWN}:
         return BuildStatus.COMPLETED, "own word"
     if own is Status.CANCELLED:
         return BuildStatus.FAILED, "own word"
@@ -311,7 +314,7 @@ def percentage_said(
     """
     if verdict != (BuildStatus.COMPLETED, "own word"):
         return percent
-    return 100.0 if any(status in _SETTLED for status in statuses) else None
+    return 100.0 if any(status in SETTLED for status in statuses) else None
 
 
 def silent_after(gaps: Sequence[float], second: float = 1.0) -> float:

@@ -24,20 +24,19 @@ from pathlib import Path
 from typing import IO, Final, Self, TypeVar
 
 from ..errors import GitError, NotAGitRepositoryError
-from ..reading.files import BASE, MAX_BYTES, MAX_DEPTH, as_text
+from ..reading.files import BASE, FOREIGN, MAX_BYTES, MAX_DEPTH, as_text
 from ..reading.values import UNKNOWN_WORD
 from ..systems import shape_of
 from ._read import PIECE, is_plain
 from ._scan import Root, is_plain_folder, is_tabled, links_inside
 from ._store import Stamp, Store
 
-__all__ = ["Git", "GitVersion", "digest", "read_git", "split_stream", "versions"]
+__all__ = ["LATEST", "Git", "GitVersion", "digest", "read_git", "split_stream", "versions"]
 
 T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = 9_223_372_035  # seconds; in nanoseconds it is still an int64 (the year 2262)
-_FOREIGN: Final = frozenset({".git", "node_modules", "__pycache__", ".venv"})
+LATEST: Final = 9_223_372_035  # seconds; in nanoseconds it is still an int64 (the year 2262)
 _DEATHS: Final = 10  # so many objects may be broken before git is no longer asked
 _OPTIONS: Final = (
     "--no-pager",
@@ -189,7 +188,7 @@ def _is_read(home: Root, path: str) -> bool:
     folder, _, name = path.rpartition("/")
     folders = folder.split("/") if folder else []
     depth = len(folders) - (home.below.count("/") + 1 if home.below else 0)
-    if name.startswith(".") or depth > MAX_DEPTH or not _FOREIGN.isdisjoint(folders):
+    if name.startswith(".") or depth > MAX_DEPTH or not FOREIGN.isdisjoint(folders):
         return False
     if home.loose:
         return ".json" in name
@@ -384,7 +383,7 @@ class Git:
         ) as asked:
             for line in asked.out:
                 seconds, commit = line.decode("ascii").split()
-                times[commit] = max(0, min(int(seconds), _LATEST))
+                times[commit] = max(0, min(int(seconds), LATEST))
             if asked.failed():
                 hint = "clone it without --filter" if self.is_partial() else "git fsck says more"
                 raise GitError(f"git cannot list the commits of {self._root}: {asked.complaint()}; {hint}")

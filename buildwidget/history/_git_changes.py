@@ -12,11 +12,10 @@ from typing import Final
 import msgspec
 
 from ..reading.files import BASE, MAX_BYTES
-from ._git import Git, split_stream
+from ._git import LATEST, Git, split_stream
 
 __all__ = ["FileChange", "GitChange", "changes"]
 
-_LATEST: Final = 9_223_372_035  # seconds; in nanoseconds it is still an int64 (the year 2262)
 _SIMILAR: Final = "-M60%"  # how much of a renamed file must be the same
 
 
@@ -110,7 +109,7 @@ def _listed(git: Git, below: str, wanted: Callable[[str], bool]) -> Generator[_L
                 if entry is not None and entry.files:
                     yield entry
                 commit, seconds, *label = text.decode("utf-8", "replace").split(" ", 2)
-                entry = _Listed(commit, max(0, min(int(seconds), _LATEST)), label[0] if label else "", [])
+                entry = _Listed(commit, max(0, min(int(seconds), LATEST)), label[0] if label else "", [])
         if entry is not None and entry.files:
             yield entry
         asked.failed()

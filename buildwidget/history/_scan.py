@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..reading.files import BASE, MAX_DEPTH, TOO_DEEP, as_text, is_inside
+from ..reading.files import BASE, FOREIGN, MAX_DEPTH, TOO_DEEP, as_text, is_inside
 from ..systems import Shape, shape_of
 from ..systems.record import OF_PLANS
 
@@ -28,7 +28,6 @@ __all__ = [
     "roots_of",
 ]
 
-_FOREIGN: Final = frozenset({".git", "node_modules", "__pycache__", ".venv"})
 
 _OUTSIDE: Final = ("outside", "leads outside the project; nothing in it is read")
 
@@ -178,7 +177,7 @@ def _walk(
                     if not _is_folder(entry):
                         names.append(entry.name)
                         continue
-                    if entry.name in _FOREIGN:
+                    if entry.name in FOREIGN:
                         continue
                     inner = f"{folder}/{entry.name}" if folder else entry.name
                     if depth >= MAX_DEPTH:

@@ -20,6 +20,7 @@ import pandas as pd
 from ..activity import of_change
 from ..errors import CheckpointError
 from ..model import Feature, Status
+from ..progress import SETTLED
 from ..reading.files import BASE, as_text
 from ..reading.memo import Memo
 from ..systems import Shape, parse, shape_of
@@ -29,7 +30,6 @@ from ._git_changes import FileChange, GitChange, changes
 
 __all__ = ["PlanHistory", "read_plan_history"]
 
-_FINAL: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
 _SOON: Final = timedelta(minutes=10)  # a plan that speaks so soon after a release speaks of its end
 _COLUMNS: Final = [
     *("ts", "component", "feature", "name", "kind", "status_before", "status"),
@@ -248,7 +248,7 @@ def _phases(rows: list[_Row]) -> pd.DataFrame:
             phase.claims += 1
             phase.started_at, phase.ended_at, phase.completed_at = row.ts, None, None
             phase.start_known = row.claimed_at is not None
-        elif row.status in _FINAL:
+        elif row.status in SETTLED:
             phase.completed_at = row.ts
             if phase.ended_at is None or row.ts - phase.ended_at <= _SOON:
                 phase.ended_at = row.ts

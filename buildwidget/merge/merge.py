@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ..activity import of_change, of_journal
@@ -12,6 +12,7 @@ from ..publish import ItemNews
 from ..state import Delta
 from ..systems.buildrunner.builds import Builds
 from ..systems.record import Record, Shape
+from ..systems.verdict import TOGETHER
 from .items import Items, Key
 from .overlay import overlaid
 from .records import Change, Question, Records
@@ -30,7 +31,6 @@ __all__ = ["Merge"]
 _SEEN: Final = frozenset({"claimed", "completed"})  # lines of a journal that locks and plans say too
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HINTS: Final = (Shape.BATCHES, Shape.CURRENT_PHASE)  # with plans, they name no phase that the plans do not
-_TOGETHER_WITHIN: Final = timedelta(minutes=30)
 
 
 class Merge:
@@ -156,9 +156,9 @@ class Merge:
         change = self._records.replace(path, said)
         if change is Change.NOTHING:
             return False
-        if old is not None and self._builds.concerns(old) and (said is None or said.shape is not old.shape):
+        if old is not None and self._builds.knows(old.shape) and (said is None or said.shape is not old.shape):
             self._builds.update(path, None, old.shape)
-        if said is not None and self._builds.concerns(said):
+        if said is not None and self._builds.knows(said.shape):
             self._builds.update(path, said, said.shape)
         if said is not None and said.written is not None:
             self._now = max(self._now, said.written)
@@ -228,7 +228,7 @@ class Merge:
     def _checkpoint_is_newer(self, verdict: Verdict) -> bool:
         """Whether a checkpoint with items is newer than every sign of life of a plan: its build is the present one."""
         times = [order.highest[0] for order in self._records.holders.values() if order.highest is not None]
-        return max(times, default=_EPOCH) > (verdict.evidence_at or _EPOCH) + _TOGETHER_WITHIN
+        return max(times, default=_EPOCH) > (verdict.evidence_at or _EPOCH) + TOGETHER
 
     def _tell_activity(self, delta: Delta, before: dict[Key, Feature | None], *, live: bool) -> None:
         """Add lines about what changed of the phases of known plans, and the new lines of the journal.

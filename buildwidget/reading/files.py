@@ -17,6 +17,7 @@ from ..errors import CheckpointError
 
 __all__ = [
     "BASE",
+    "FOREIGN",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAYBE_TORN",
@@ -44,6 +45,8 @@ MAX_BYTES: Final = 32 << 20
 
 #: The folder of a project that BuildRunner writes to.
 BASE = ".buildrunner"
+#: Folders that are never entered: they hold thousands of files that are not part of a build.
+FOREIGN: Final = frozenset({".git", "node_modules", "__pycache__", ".venv"})
 #: The codes of `CheckpointError` that a half-written file can cause.
 MAYBE_TORN = frozenset({"empty", "not_json", "not_utf8"})
 #: Seconds for which a file must be still of which no parser can tell whether it is complete.

@@ -15,6 +15,7 @@ import msgspec
 from markdown_it import MarkdownIt
 
 from ..errors import CheckpointError
+from .files import too_big
 from .text import encoding_of
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def decode_markdown(path: object, raw: bytes) -> str:
         With code ``empty`` or ``too_big``.
     """
     if len(raw) > MAX_MARKDOWN:
-        reason = f"the file has {len(raw):,} bytes; at most {MAX_MARKDOWN:,} are read. Make it smaller or delete it"
-        raise CheckpointError(path, reason, code="too_big")
+        raise too_big(path, len(raw), MAX_MARKDOWN)
     encoding, mark = encoding_of(raw[:3]) or ("utf-8", 0)
     text = raw[mark:].decode(encoding, "replace")
     if not text.strip():

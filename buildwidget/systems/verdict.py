@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
 from ..model import BuildStatus
 
-__all__ = ["Verdict"]
+__all__ = ["TOGETHER", "Verdict"]
+
+#: Signs of life within it of the newest one belong to the present too.
+TOGETHER: Final = timedelta(minutes=30)
 
 
 class Verdict(msgspec.Struct, kw_only=True, frozen=True):

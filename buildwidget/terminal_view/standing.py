@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..failures import failures_of
 from ..model import BuildStatus, Component, Feature, State, Status
-from ..progress import Life
+from ..progress import SETTLED, Life
 from .text import ago, clean, span
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ __all__ = [
     "word_for",
 ]
 
-_OVER = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -203,7 +202,7 @@ def waits_for(state_of: dict[str, Status], feature: Feature) -> list[str]:
     """Return the numbers of the phases that a phase which has not begun still waits for."""
     if feature.status is not Status.NOT_STARTED:
         return []
-    return [short_id(feature, id_) for id_ in feature.dependencies if state_of.get(id_) not in _OVER]
+    return [short_id(feature, id_) for id_ in feature.dependencies if state_of.get(id_) not in SETTLED]
 
 
 def plans_in_order(state: State) -> list[Component]:

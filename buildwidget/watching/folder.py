@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from ..reading.files import describe_kind, is_inside, stamp_of
+from ..reading.files import FOREIGN, describe_kind, is_inside, stamp_of
 from ..systems.paths import is_left_out, is_wanted
 
 __all__ = [
@@ -40,9 +40,6 @@ _COARSE_NS = 2_000_000_000
 
 #: `stamp_of` a regular file; for any other, the reason why it is not read and its inode.
 Fingerprint: TypeAlias = tuple[object, ...]
-
-# Folders never entered: they hold thousands of files that are not part of a build.
-_FOREIGN = frozenset({".git", "node_modules", "__pycache__", ".venv"})
 
 
 class Obstacle(msgspec.Struct, frozen=True):
@@ -198,7 +195,7 @@ def young_for(fingerprint: Fingerprint) -> float:
 
 def is_foreign(name: str) -> bool:
     """Whether a folder of this name is never entered."""
-    return name in _FOREIGN or is_left_out(name)
+    return name in FOREIGN or is_left_out(name)
 
 
 def is_gone(error: OSError) -> bool:

@@ -173,7 +173,11 @@ export function isElsewhere(store: Store, failure: Failure): boolean {
 /** Whether a lock is still there although its phase is over. */
 export function isLeftBehind(store: Store, lock: Phase): boolean {
   if (!isSteered(store) || lock.feature_id == null) return false;
-  const status = store.features.get(lock.feature_id)?.status;
+  return isSettled(store.features.get(lock.feature_id)?.status);
+}
+
+/** Whether no more work is to be done, and nothing failed. */
+function isSettled(status: Status | undefined): boolean {
   return status === "completed" || status === "skipped" || status === "cancelled";
 }
 
@@ -236,6 +240,6 @@ export function labelled(f: Feature): string {
 export function waitsFor(store: Store, f: Feature): string[] {
   if (f.status !== "not_started") return [];
   return f.dependencies
-    .filter((id) => !["completed", "skipped", "cancelled"].includes(store.features.get(id)?.status ?? ""))
+    .filter((id) => !isSettled(store.features.get(id)?.status))
     .map((id) => shortId(id, f.component_id));
 }

@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...model import Component, Feature, Phase, Status
+from ...progress import SETTLED
 from ..record import Record, Shape
 from ..verdict import Verdict
 from .claims import folder_of
 from .journal import Approval, Journal, SavedSession
 from .lock_folders import LOCK_SHAPES, Lock, lock_of, phase_of, same_build
-from .one_build import SETTLED, Build, Evidence, Released, decide, feature_id, items_of
+from .one_build import Build, Evidence, Released, decide, feature_id, items_of
 from .owners import Owners, written
 from .plan import Plan, slug_of
 from .presence import Presence, Saved
@@ -83,11 +84,6 @@ class Builds:
     def knows(shape: Shape) -> bool:
         """Whether files of a kind are read by this class."""
         return shape in _SHAPES
-
-    @staticmethod
-    def concerns(record: Record) -> bool:
-        """Whether a record is of a kind that this class reads."""
-        return record.shape in _SHAPES
 
     def update(self, path: str, record: Record | None, shape: Shape) -> None:
         """Take the new record of a file; None if the file is gone. ``shape`` is that of the file."""

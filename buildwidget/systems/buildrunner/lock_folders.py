@@ -70,13 +70,6 @@ class Lock(msgspec.Struct, kw_only=True):
     ended: ExitStatus | None = None
     progress: Phase | None = None
 
-    def facts(self) -> tuple[object, ...]:
-        """Everything but the signs of life: when it is the same, no status can have changed."""
-        return (
-            *(self.path, self.phase, self.name, self.said, self.claimed, self.finished),
-            *(self.host, self.mode, self.has_claim, self.is_alive, self.ended),
-        )
-
 
 def lock_of(folder: str, records: Mapping[Shape, Record], *, copied: bool) -> Lock | None:
     """Return the lock that the files of one folder make; None if they say nothing of a phase's life."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ...model import ChecklistTask, Component, Feature, FileAction, Status
-from ...progress import rounded
+from ...model import ChecklistTask, Component, Feature, Status
+from ...progress import SETTLED, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from .lock_folders import Lock
     from .plan import Plan, PlanPhase
 
-__all__ = ["SETTLED", "Build", "Evidence", "PhaseState", "Released", "decide", "feature_id", "items_of"]
+__all__ = ["Build", "Evidence", "PhaseState", "Released", "decide", "feature_id", "items_of"]
 
-SETTLED: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
 _WAITING: Final = frozenset({Status.NOT_STARTED, Status.UNKNOWN})
 _LATER: Final = timedelta(minutes=1)  # a claim that much later than the plan's last change begins the phase again
 _TWINS: Final = timedelta(hours=1)  # of two locks of one phase, a finished one counts if it is not older by more
@@ -89,11 +88,6 @@ class Build(msgspec.Struct, kw_only=True):
     def counted(self) -> list[PhaseState]:
         """The phases that count: not skipped, not cancelled."""
         return [phase for phase in self.phases.values() if phase.status not in (Status.SKIPPED, Status.CANCELLED)]
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is left to do."""
-        return bool(self.phases) and all(phase.status in SETTLED for phase in self.phases.values())
 
     @property
     def running_at(self) -> datetime | None:
@@ -289,7 +283,7 @@ def _feature(slug: str, phase: PhaseState) -> Feature:
         ]
         if plan
         else [],
-        files=[FileAction(path=file.path, action=file.action) for file in plan.files] if plan else [],
+        files=plan.files if plan else [],
         dependencies=[feature_id(slug, id_) for id_ in plan.blocked_by] if plan else [],
         owner=held.host if held else None,
         claimed_at=held.claimed if held and held.has_claim else None,

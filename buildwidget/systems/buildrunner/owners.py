@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from ...model import Status
 from ...ordered import Ordered
+from ...progress import SETTLED
 from .lock_folders import same_build, words_of
-from .one_build import SETTLED
 from .plan import Plan, PlanPhase, slug_of
 from .project import Batches, CurrentPhase
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from ..record import Record
     from .lock_folders import Lock
 
-__all__ = ["Owners", "written"]
+__all__ = ["EPOCH", "REWRITE", "Owners", "written"]
 
 _DAY: Final = timedelta(days=1)
-_REWRITE: Final = timedelta(minutes=1)  # plans written within it were written together
+REWRITE: Final = timedelta(minutes=1)  # plans written within it were written together
 _OVERLAP: Final = 0.6  # of the words of a lock's name that the title of its phase must hold
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def written(record: Record) -> datetime:
@@ -112,7 +112,7 @@ class Owners:
     @property
     def newest_lock(self) -> datetime:
         """The last sign of life of all locks."""
-        return self._at.highest or _EPOCH
+        return self._at.highest or EPOCH
 
     def settle(self) -> set[str]:
         """Decide what may have changed, and return the ids of the builds whose locks or batches did."""
@@ -216,7 +216,7 @@ class Owners:
             begun = any(phase.status in (*SETTLED, Status.IN_PROGRESS) for phase in plan.phases)
             return begun, plan.newest_date, written(self._plans[slug]), slug
 
-        return max((slug for slug in slugs if written(self._plans[slug]) >= last - _REWRITE), key=key)
+        return max((slug for slug in slugs if written(self._plans[slug]) >= last - REWRITE), key=key)
 
     def _is_titled(self, slug: str, key: str, words: set[str]) -> bool:
         phase = self._phases[slug].get(key)

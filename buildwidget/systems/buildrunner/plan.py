@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ...model import BuildStatus, Status, TsSource
+from ...model import BuildStatus, FileAction, Status, TsSource
+from ...progress import SETTLED
 from ...reading.markdown import Block, BlockKind, Sections, decode_markdown
 from ...reading.values import MAX_ITEMS, MAX_NAME, MAX_TEXT, Reader, parse_time
 from ...words import map_status, plain_word
@@ -29,17 +30,9 @@ from ..record import Record, Shape
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Deliverable", "Plan", "PlanFile", "PlanPhase", "read", "slug_of"]
+__all__ = ["Deliverable", "Plan", "PlanPhase", "read", "slug_of"]
 
-SETTLED: Final = frozenset({Status.COMPLETED, Status.SKIPPED, Status.CANCELLED})
 MAX_PHASES: Final = 2_000
-
-
-class PlanFile(msgspec.Struct, frozen=True):
-    """A file that a phase makes or changes, and the action as the plan writes it, in lower case."""
-
-    path: str
-    action: str | None = None
 
 
 class Deliverable(msgspec.Struct, frozen=True):
@@ -62,7 +55,7 @@ class PlanPhase(msgspec.Struct, kw_only=True):
     status_raw: str | None = None
     rule: str = ""
     goal: str | None = None
-    files: list[PlanFile] = []
+    files: list[FileAction] = []
     deliverables: list[Deliverable] = []
     blocked_by: list[str] = []
     after: list[str] = []
@@ -208,7 +201,6 @@ class _Builder:
         self._level = 0
         self._is_head = True  # whether lines are about the plan as a whole
         self._list = ""  # the field whose list the next items belong to
-        self._heading = ""  # of the present phase, as written
         self._found: list[tuple[PlanPhase, str]] = []
         self._stated: dict[str, str] = {}  # id -> status in prose
 
@@ -273,7 +265,7 @@ class _Builder:
     def _on_item(self, block: Block) -> None:
         first = block.lines[0]
         found = _FIELD.match(first)
-        if found is not None and not _BOX.match(first) and self._is_field(found[1]):
+        if found is not None and not _BOX.match(first) and found[1].strip().lower() in _NO_FIELDS:
             for line in block.lines:
                 self._on_line(line)
             return
@@ -286,9 +278,6 @@ class _Builder:
             phase.deliverables.append(Deliverable(_plain(box[2])[:MAX_NAME], ticked))
         elif self._list == "files":
             phase.files += _files(" ".join(block.lines))
-
-    def _is_field(self, name: str) -> bool:
-        return name.strip().lower() in _NO_FIELDS
 
     def _on_field(self, name: str, value: str) -> None:
         key = " ".join(name.lower().split())
@@ -451,7 +440,7 @@ def _resolved(ids: list[str], known: dict[str, str], own: str) -> list[str]:
     return [known[_key(id_)] for id_ in ids if _key(id_) in known and known[_key(id_)] != own]
 
 
-def _files(text: str) -> list[PlanFile]:
+def _files(text: str) -> list[FileAction]:
     """The files in a line of a phase's list of files: those in backticks, else the first word."""
     action = _ACTION.search(text)
     word = action[1].lower() if action else None
@@ -459,7 +448,7 @@ def _files(text: str) -> list[PlanFile]:
     if not paths:
         first = text.split("(", 1)[0].strip().strip(",")
         paths = [first] if first and " " not in first and ("/" in first or "." in first) else []
-    return [PlanFile(" ".join(path.split())[:MAX_NAME], word) for path in paths[:100]]
+    return [FileAction(path=" ".join(path.split())[:MAX_NAME], action=word) for path in paths[:100]]
 
 
 def _date(text: str | None, reader: Reader) -> datetime | None:

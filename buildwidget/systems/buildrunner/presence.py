@@ -12,15 +12,15 @@ The order of evidence:
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...model import BuildStatus, Status
 from ...ordered import Ordered
-from ...progress import CLAIMS_SILENT_AFTER, rounded
-from ..verdict import Verdict
-from .one_build import SETTLED, feature_id
-from .owners import written
+from ...progress import CLAIMS_SILENT_AFTER, SETTLED, rounded
+from ..verdict import TOGETHER, Verdict
+from .one_build import feature_id
+from .owners import EPOCH, REWRITE, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,11 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "Presence", "Saved"]
 
 NAME: Final = "buildrunner"
-_TOGETHER: Final = timedelta(minutes=30)
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
-_REWRITE: Final = timedelta(minutes=1)  # plans written within it were written together
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Saved(NamedTuple):
@@ -60,7 +57,7 @@ class _Sign(NamedTuple):
 
     @property
     def at(self) -> datetime:
-        return self.phase.at or _EPOCH
+        return self.phase.at or EPOCH
 
     @property
     def words(self) -> str:
@@ -175,13 +172,13 @@ class Presence:
         )
 
     def _present(self, now: datetime, saved: Saved | None) -> _Present:
-        newest: datetime = self._live.highest or _EPOCH
-        newest_plan: datetime = self._written.highest or _EPOCH
+        newest: datetime = self._live.highest or EPOCH
+        newest_plan: datetime = self._written.highest or EPOCH
         if len(self._live) and (newest >= now - _DAY or newest >= newest_plan):
-            slugs = {lock.slug for lock in self._live.since(newest - _TOGETHER)}
-            slugs.update(self._running_plans.since(newest - _TOGETHER))
+            slugs = {lock.slug for lock in self._live.since(newest - TOGETHER)}
+            slugs.update(self._running_plans.since(newest - TOGETHER))
             return _Present(sorted(slugs), "the newest locks", newest + _DAY if newest < newest_plan else None)
-        recent = self._written.since(newest_plan - _REWRITE)
+        recent = self._written.since(newest_plan - REWRITE)
         begun = sorted(slug for slug in recent if slug in self._running)
         if begun:
             return _Present(begun, "the plan written last, in progress")
@@ -189,7 +186,7 @@ class Presence:
         last = self._running_plans.highest
         is_idle = bool(recent) and not lately and not any(self._is_closed(slug) for slug in recent)
         if is_idle and last is not None and last >= newest_plan - _DAY:
-            return _Present(sorted(self._running_plans.since(last - _TOGETHER)), "plans in progress")
+            return _Present(sorted(self._running_plans.since(last - TOGETHER)), "plans in progress")
         if saved is not None and saved.slug in self._summaries and saved.at >= max(newest_plan, saved.newest_lock):
             return _Present([saved.slug], "a saved session")
         if not recent:
@@ -256,7 +253,7 @@ def _of_unclaimed(free: list[Lock]) -> Verdict:
 def _words(lock: Lock, phase: str = "") -> str:
     """The last sign of life of a lock, in words."""
     beat = lock.heartbeat
-    what = "heartbeat" if beat is not None and lock.at - beat <= _REWRITE else "lock"
+    what = "heartbeat" if beat is not None and lock.at - beat <= REWRITE else "lock"
     return f"{what} of phase {phase or lock.phase}" + (f" · {lock.host}" if lock.host else "")
 
 

@@ -40,8 +40,8 @@ const LIFE_TONES: Record<Life, Tone> = {
 
 export class Steered {
   readonly #face: Face;
-  /** How the items of each present build stand, and all of them; null: to be counted. */
   #failedHere = 0;
+  /** How the items of each present build stand, and all of them; null: to be counted. */
   #known: Known | null = null;
 
   constructor(face: Face) {
