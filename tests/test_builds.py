@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 
 from buildwidget.merge import Merge
 from buildwidget.model import BuildStatus, State, Status
+from buildwidget.session import BuildSession
 from buildwidget.session.cold import read_state
 from buildwidget.state import BuildState
 from buildwidget.summary import Summary, summarise
 from buildwidget.systems import parse
 
 from .planned import NOW, ROOT, Files, ago, iso, phase, piecewise, plan_text
+from .projects import until
 
 CLAIM = {"phase": 2, "name": "Fill", "build": "BUILD_harbour.md", "host": "host-a", "claimed_at": iso(5)}
 THREE = (phase("1", "Dig", "✅ COMPLETE"), phase("2", "Fill", "not_started"), phase("3", "Light", "not_started"))
@@ -648,3 +651,17 @@ def test_a_folder_that_is_read_once_gives_the_same(tmp_path_factory: pytest.Temp
     root.mkdir()
     files.put(root, NOW)
     assert verdict(read_state(root, NOW)) == verdict(files.state())
+
+
+def test_what_cannot_be_read_is_said_as_in_a_live_build(tmp_path: Path) -> None:
+    """Whether a project is read once or watched: the same warnings, with the place of the fault."""
+    locks = tmp_path / ".buildrunner" / "locks" / "phase-1"
+    locks.mkdir(parents=True)
+    (locks / "claim.json").write_text('{"phase": 1,\n "name": oops}')
+    (locks / "heartbeat").mkdir()
+    session = BuildSession(tmp_path).open()
+    try:
+        until(lambda: len(session.snapshot().warnings) == 2)
+        assert read_state(tmp_path).warnings == session.snapshot().warnings
+    finally:
+        session.close()

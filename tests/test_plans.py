@@ -455,3 +455,14 @@ def test_the_folders_that_are_left_out_are_told_in_the_readme():
     assert all(LEFT_OUT.values())
     for folder in LEFT_OUT:
         assert f"`{folder}/`" in readme, folder
+
+
+def test_one_open_phase_of_very_many_is_not_rounded_away() -> None:
+    phases = [phase(str(number), "Part", "✅ COMPLETE") for number in range(1, 2_000)]
+    text = plan_text(*phases, phase("2000", "Last", "not_started"))
+    assert parse(".buildrunner/builds/BUILD_many.md", text.encode(), NOW).percent == 99.9
+
+
+def test_ids_of_batches_are_read_as_those_of_locks() -> None:
+    raw = b'{"batches": [{"id": 1, "phases": [5.0, 10.5, 1234567, "14.6", null]}], "total_phases": 4}'
+    assert parse(".buildrunner/orchestration.json", raw, NOW).detail.phases == ["5", "10.5", "1234567", "14.6"]

@@ -22,7 +22,7 @@ from ..systems.record import Record
 from ..watching.folder import Obstacle
 from ..watching.pending import FileChange
 
-__all__ = ["FileReader", "Later", "NotParsed", "Reading"]
+__all__ = ["FileReader", "Later", "NotParsed", "Reading", "warning_of"]
 
 
 class NotParsed(NamedTuple):
@@ -116,7 +116,7 @@ class FileReader:
                 if delay is not None:
                     return Later(delay)
             self._retry.settled(path)
-            return Reading(_warning(name, error)) if shape is not None or obstacle is not None else None
+            return Reading(warning_of(name, error)) if shape is not None or obstacle is not None else None
         self._retry.settled(path)
         told = None
         if live or is_context(path):
@@ -147,7 +147,8 @@ class FileReader:
         return stamp_of(stat)
 
 
-def _warning(path: str, error: Exception) -> BuildWarning:
+def warning_of(path: str, error: Exception) -> BuildWarning:
+    """Return the warning about a file that cannot be read."""
     if isinstance(error, CheckpointError):
         message = error.reason + (f" ({error.place})" if error.place else "")
         return BuildWarning(file_path=path, code=error.code, message=message)

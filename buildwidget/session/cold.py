@@ -16,6 +16,7 @@ from ..reading.values import utc_of
 from ..state import BuildState
 from ..systems.record import Record
 from ..watching.tree import Tree
+from ._reading import warning_of
 
 __all__ = ["read_state"]
 
@@ -64,9 +65,7 @@ def read_state(project: str | Path, at: datetime | None = None) -> State:
         except FileNotFoundError:
             continue
         except (CheckpointError, OSError) as error:
-            code = error.code if isinstance(error, CheckpointError) else "unreadable"
-            reason = error.reason if isinstance(error, CheckpointError) else f"it cannot be read: {error.strerror}"
-            read.append((name, BuildWarning(file_path=name, code=code, message=reason)))
+            read.append((name, warning_of(name, error)))
             continue
         read.append((name, record))
         written = record.written or record.time

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ...model import BuildStatus, FileAction, Status, TsSource
-from ...progress import SETTLED
+from ...progress import SETTLED, rounded
 from ...reading.markdown import Block, BlockKind, Sections, decode_markdown
 from ...reading.values import MAX_ITEMS, MAX_NAME, MAX_TEXT, Reader, parse_time
 from ...words import map_status, plain_word
@@ -179,7 +179,7 @@ def _percent(phases: list[PlanPhase]) -> float | None:
     known = [phase for phase in counted if phase.status is not Status.UNKNOWN]
     if not known:
         return None
-    return round(100 * sum(phase.status is Status.COMPLETED for phase in counted) / len(counted), 1)
+    return rounded(100 * sum(phase.status is Status.COMPLETED for phase in counted) / len(counted))
 
 
 def _build_status(plan: Plan) -> BuildStatus:

@@ -16,7 +16,7 @@ from ...progress import (
 )
 from ...reading import items
 from ...reading.items import Tally
-from ...reading.values import MAX_ITEMS, MAX_NAME, Reader, as_list, is_dict, is_list
+from ...reading.values import MAX_ITEMS, Reader, as_list, is_dict, is_list
 from ...words import map_status
 from ..record import Record, Shape
 
@@ -128,26 +128,20 @@ def read_batches(data: dict[str, Any], reader: Reader) -> Record:
         tally=tally if total or phases else None,
         phases=phases,
         started_at=reader.time(data.get("started", data.get("started_at")), "started"),
-        detail=_batches(data),
+        detail=_batches(data, reader),
     )
 
 
-def _batches(data: dict[str, Any]) -> Batches:
+def _batches(data: dict[str, Any], reader: Reader) -> Batches:
     phases: list[str] = []
     blocked: list[str] = []
     for batch in as_list(data.get("batches"))[:MAX_ITEMS]:
         if is_dict(batch):
-            ids = [ident for value in as_list(batch.get("phases"))[:MAX_ITEMS] if (ident := _ident(value))]
+            ids = [ident for value in as_list(batch.get("phases"))[:MAX_ITEMS] if (ident := reader.ident(value))]
             phases += ids
             if map_status(batch.get("status")) is Status.BLOCKED:
                 blocked += ids
     return Batches(phases=list(dict.fromkeys(phases)), blocked=list(dict.fromkeys(blocked)))
-
-
-def _ident(value: object) -> str | None:
-    if isinstance(value, str):
-        return value[:MAX_NAME] or None
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def read_current_phase(data: dict[str, Any], reader: Reader) -> Record:
